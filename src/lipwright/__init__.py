@@ -1,0 +1,17 @@
+"""Lipwright: make any face say any speech.
+
+The front door is :func:`sync`; everything raised on purpose is a :class:`LipwrightError`.
+"""
+
+from lipwright.checkpoints import ModelEntry, available_models
+from lipwright.errors import LipwrightError
+from lipwright.inference import Progress, SyncResult, sync
+
+__all__ = [
+    "LipwrightError",
+    "ModelEntry",
+    "Progress",
+    "SyncResult",
+    "available_models",
+    "sync",
+]

@@ -1,0 +1,87 @@
+"""The table of commands; each is loaded only when it is called."""
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+
+from lipwright.errors import LipwrightError
+
+EXIT_OK, EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+app = App(
+    name="lipwright",
+    help="Make any face say any speech.",
+    help_epilogue="Start with: lipwright sync FACE SPEECH -o OUT.mp4",
+    suppress_keyboard_interrupt=False,
+)
+app.command(
+    "lipwright.cli.sync:sync_command",
+    name="sync",
+    help="""Render a video of a face saying a speech.
+
+    The video is as long as the speech: a longer source is cut, a shorter one continued by playing
+    its end to and fro. Only the mouth region changes; frames without a face are passed through.
+
+    For example:
+
+    lipwright sync portrait.jpg speech.wav -o talking.mp4
+
+    lipwright sync interview.mp4 translation.mp3 -o dubbed.mp4
+    """,
+)
+app.command(
+    "lipwright.cli.models:models_command", name="models", help="List the models that can be used."
+)
+app.command(
+    "lipwright.cli.prepare:prepare_command",
+    name="prepare",
+    help="""Prepare folders of videos for training.
+
+    Takes loose videos (the folder that a video lies in is its speaker), the folders of LRS2, and
+    the released preprocessed layout. Every clip that is turned down stands in the ledger with the
+    reason. Run again, it goes on where it stopped.
+
+    For example: lipwright prepare recordings --to corpus --split split.toml
+    """,
+)
+app.command(
+    "lipwright.cli.train:train_app",
+    name="train",
+    help="""Train an expert or a generator.
+
+    Run again with the same folder, it goes on where it stopped.
+
+    For example: lipwright train expert recipes/default_expert.toml -o runs/expert
+    """,
+)
+app.command(
+    "lipwright.cli.export:export_command",
+    name="export",
+    help="""Turn trained weights into a model that sync can use.
+
+    For example: lipwright export runs/generator/generator.safetensors -o mine.onnx
+    """,
+)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0 ok, 1 failed, 2 wrong use.
+
+    Args:
+        tokens: Words of the command; by default those of the process.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        app(tokens, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        sys.exit(EXIT_WRONG_USE)  # cyclopts has printed what is wrong
+    except LipwrightError as err:
+        errors.print(f"error: {err}", style="red", markup=False, highlight=False)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        errors.print("interrupted; nothing half-written is left", markup=False)
+        sys.exit(EXIT_INTERRUPTED)

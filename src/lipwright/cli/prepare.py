@@ -1,0 +1,53 @@
+"""``lipwright prepare``: prepare folders of videos for training."""
+
+from pathlib import Path
+
+from lipwright.checkpoints import DEFAULT_EXPERT, model_path
+from lipwright.cli.progress import bars
+from lipwright.corpus import LEDGER_NAME, PrepareConfig, load_split, prepare_corpus, summary
+
+
+def prepare_command(
+    *folders: Path,
+    to: Path,
+    split: Path | None = None,
+    workers: int = 2,
+    resolution: int = 128,
+    min_face: float = 0.15,
+    offset_check: bool = True,
+) -> None:
+    """Prepare folders of videos for training.
+
+    Parameters
+    ----------
+    folders:
+        Where the clips are.
+    to:
+        Corpus folder to write.
+    split:
+        Who is trained on and who is kept for judging: a TOML file, or a folder with train.txt,
+        val.txt and test.txt. By default, folders named train, val and test decide.
+    workers:
+        Processes.
+    resolution:
+        Side of the stored face in pixels.
+    min_face:
+        Height of the smallest face looked for, as a share of the picture's shorter side.
+    offset_check:
+        Measure each clip's offset between sound and picture with the shipped expert, and turn
+        down those that are out of sync.
+    """
+    rule = None if split is None else load_split(split)
+    expert = model_path(DEFAULT_EXPERT) if offset_check else None
+    with bars() as advance:
+        lines = prepare_corpus(
+            folders,
+            to,
+            rule=rule,
+            config=PrepareConfig(resolution=resolution, min_face=min_face),
+            expert=expert,
+            num_workers=workers,
+            on_progress=lambda done, total: advance("preparing clips", done, total),
+        )
+    print(summary(lines))
+    print(f"ledger: {to / LEDGER_NAME}")

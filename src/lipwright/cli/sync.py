@@ -1,0 +1,60 @@
+"""``lipwright sync``: render a video of a face saying a speech."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from lipwright.checkpoints import DEFAULT_MODEL
+from lipwright.cli.progress import bars
+from lipwright.inference import Progress, sync
+
+_LABELS = {"track": "tracking the face", "render": "rendering"}
+
+
+def sync_command(
+    face: Path,
+    speech: Path,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    model: str = DEFAULT_MODEL,
+    face_choice: str = "largest",
+    min_face: float = 0.1,
+) -> None:
+    """Render a video of a face saying a speech.
+
+    Parameters
+    ----------
+    face:
+        Video or picture that shows the face.
+    speech:
+        Recording, or video whose sound is the speech.
+    out:
+        Video to write: .mp4, .mkv or .mov.
+    model:
+        Name of a model (see: lipwright models), or path of an .onnx file.
+    face_choice:
+        Which face to follow when there are several: largest, central, leftmost or rightmost.
+    min_face:
+        Height of the smallest face looked for, as a share of the picture's shorter side.
+    """
+    with bars() as advance:
+
+        def show(progress: Progress) -> None:
+            advance(_LABELS[progress.stage], progress.done, progress.total)
+
+        result = sync(
+            face,
+            speech,
+            out,
+            model=model,
+            choice=face_choice,
+            min_face=min_face,
+            on_progress=show,
+        )
+    print(
+        f"{result.path}: {float(result.duration):.2f} s, {result.num_synced} of "
+        f"{result.num_frames} frames synced, in {result.seconds:.1f} s"
+    )
+    for start, end in result.passed_through:
+        print(f"no face from {float(start):.2f} s to {float(end):.2f} s: passed through unchanged")

@@ -1,0 +1,98 @@
+"""``lipwright train``: train an expert or a generator from a recipe."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from lipwright.cli.progress import bars
+from lipwright.training.expert import ExpertTrainer
+from lipwright.training.generator import GeneratorTrainer
+from lipwright.training.loop import Progress, Trainer, make_run_folder, train
+from lipwright.training.recipe import ExpertRecipe, GeneratorRecipe, RunConfig, load_recipe
+from lipwright.training.windows import WindowSource, load_batches
+
+train_app = App(name="train", help="Train an expert or a generator.")
+
+Out = Annotated[Path, Parameter(name=["--out", "-o"])]
+
+
+@train_app.command(name="expert")
+def expert_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
+    """Train a lip-sync expert; goes on where an earlier run in the same folder stopped.
+
+    Parameters
+    ----------
+    recipe:
+        TOML file; see the folder recipes.
+    out:
+        Run folder: checkpoint, weights, metrics, curves for TensorBoard.
+    verbose:
+        Print every measurement.
+    """
+    loaded = load_recipe(recipe, ExpertRecipe)
+    make_run_folder(out, loaded)
+    trainer = ExpertTrainer(loaded)
+    _run(
+        trainer,
+        trainer.windows,
+        run=loaded.run,
+        workers=loaded.data.workers,
+        out=out,
+        verbose=verbose,
+    )
+
+
+@train_app.command(name="generator")
+def generator_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
+    """Train a generator; goes on where an earlier run in the same folder stopped.
+
+    Parameters
+    ----------
+    recipe:
+        TOML file; see the folder recipes.
+    out:
+        Run folder: checkpoint, weights, metrics, curves for TensorBoard, sheets.
+    verbose:
+        Print every measurement.
+    """
+    loaded = load_recipe(recipe, GeneratorRecipe)
+    make_run_folder(out, loaded)
+    trainer = GeneratorTrainer(loaded)
+    _run(
+        trainer,
+        trainer.windows,
+        run=loaded.run,
+        workers=loaded.data.workers,
+        out=out,
+        verbose=verbose,
+    )
+
+
+def _run(
+    trainer: Trainer,
+    windows: WindowSource,
+    *,
+    run: RunConfig,
+    workers: int,
+    out: Path,
+    verbose: bool,
+) -> None:
+    if verbose:
+        logging.getLogger("lipwright").setLevel(logging.INFO)
+    with bars() as advance:
+
+        def show(progress: Progress) -> None:
+            advance("training", progress.step, progress.steps)
+
+        evaluation = train(
+            trainer,
+            lambda first, end: load_batches(windows, first=first, end=end, num_workers=workers),
+            run=run,
+            folder=out,
+            on_progress=show,
+        )
+    for name, value in evaluation.items():
+        print(f"{name}: {value:.4f}")
+    print(f"run folder: {out}")

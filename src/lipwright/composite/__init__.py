@@ -1,0 +1,6 @@
+"""Putting the new face back: which pixels change, and how."""
+
+from lipwright.composite.mask import mouth_mask
+from lipwright.composite.paste import paste
+
+__all__ = ["mouth_mask", "paste"]

@@ -1,0 +1,202 @@
+"""Measure by how many frames sound and picture of a clip are apart, by a lip-sync expert.
+
+As Chung and Zisserman, "Out of Time" (ACCV-W 2016): the lips of every five frames are compared
+with the speech at every shift; the shift whose mean similarity is highest is the offset, and how
+far it stands out from the median is the confidence.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from lipwright.checkpoints import read_onnx
+from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN
+from lipwright.errors import CheckpointError
+from lipwright.speech import (
+    EXPERT_LEAD,
+    NUM_MELS,
+    WINDOW_LENGTH,
+    Mel,
+    cut_windows,
+    window_starts,
+)
+
+MAX_SHIFT = 12  # frames to either side
+EXPERT_FRAMES = 5
+_BATCH = 64  # windows at a time, so that memory does not grow with the clip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offset:
+    """By how much sound and picture are apart."""
+
+    frames: int
+    """Frames by which the sound comes too early (negative: too late): moving it later by this
+    much, in frames of 40 ms, would put it right."""
+    confidence: float
+    """Similarity at that shift less the median over shifts: 0 for none, 1 at most."""
+
+
+class OffsetMeter(Protocol):
+    """Whatever can measure an offset."""
+
+    def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
+        """Compare crops (with margin, 25 a second) with the mel that belongs to them."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expert:
+    """An expert's two halves, each by itself, and what it says of itself."""
+
+    speech: ov.Model
+    """``mel`` -> ``speech``."""
+    lips: ov.Model
+    """``faces`` -> ``lips``; of ``mel``, which it takes too, it looks at the batch size only."""
+    resolution: int
+    """Width of the faces in pixels."""
+    is_bgr: bool
+    """Whether it takes blue first."""
+
+
+def read_expert(path: Path) -> Expert:
+    """Read an expert that was exported to ONNX; nothing is compiled.
+
+    Args:
+        path: ONNX file with inputs ``mel`` and ``faces``, outputs ``speech`` and ``lips``.
+
+    Returns:
+        The expert.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not an expert.
+    """
+    model, metadata = read_onnx(path)
+    if metadata.get("kind") != "expert":
+        raise CheckpointError(
+            f"{path} holds a {metadata.get('kind', 'network without metadata')}, "
+            f"an expert is needed"
+        )
+    try:
+        mel, faces = (model.input(name).get_node() for name in ("mel", "faces"))
+        return Expert(
+            speech=ov.Model([model.output("speech").get_node()], [mel], "speech"),
+            # The exporter takes the batch size of both halves from the mel.
+            lips=ov.Model([model.output("lips").get_node()], [mel, faces], "lips"),
+            resolution=int(metadata["resolution"]),
+            is_bgr=metadata.get("channel_order") == "bgr",
+        )
+    except (RuntimeError, KeyError, ValueError) as err:
+        raise CheckpointError(
+            f"{path} is not an expert as Lipwright exports them: {err}; export it again"
+        ) from err
+
+
+class ExpertOffsetMeter:
+    """Measures with an expert that was exported to ONNX."""
+
+    def __init__(self, path: Path, *, num_threads: int = 1) -> None:
+        """Load the expert.
+
+        Args:
+            path: See :func:`read_expert`.
+            num_threads: Threads to use.
+
+        Raises:
+            CheckpointError: If the file is not an expert.
+        """
+        expert = read_expert(path)
+        options = {"INFERENCE_NUM_THREADS": num_threads, "INFERENCE_PRECISION_HINT": "f32"}
+        core = ov.Core()
+        self._speech = core.compile_model(expert.speech, "CPU", options)
+        self._lips = core.compile_model(expert.lips, "CPU", options)
+        self._resolution = expert.resolution
+        self._is_bgr = expert.is_bgr
+
+    def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
+        """Measure the offset of one clip.
+
+        Args:
+            crops: ``(S, S, 3)`` uint8 RGB each, 25 a second, with the pack's margin; at least
+                five.
+            mel: ``(80, num_columns)``; column 0 at the first crop.
+
+        Returns:
+            The offset.
+        """
+        num_windows = len(crops) - EXPERT_FRAMES + 1
+        frames = range(-MAX_SHIFT, num_windows + MAX_SHIFT)
+        starts = window_starts((Fraction(i, CORPUS_FPS) for i in frames), lead=EXPERT_LEAD)
+        speech = [
+            self._speech({"mel": cut_windows(mel, starts[first : first + _BATCH])})["speech"]
+            for first in range(0, len(starts), _BATCH)
+        ]
+        lips = [
+            self._embed_lips(crops[first : first + _BATCH + EXPERT_FRAMES - 1])
+            for first in range(0, num_windows, _BATCH)
+        ]
+        return offset_of(np.concatenate(speech), np.concatenate(lips))
+
+    def _embed_lips(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """``(W, E)``: one row for every five crops that follow each other."""
+        faces = self.faces(crops)
+        no_mel = np.zeros((len(faces), 1, NUM_MELS, WINDOW_LENGTH), dtype=np.float32)
+        lips: NDArray[np.float32] = self._lips({"mel": no_mel, "faces": faces})["lips"]
+        return lips
+
+    def faces(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Cut what the expert sees of every five crops that follow each other.
+
+        Args:
+            crops: ``(S, S, 3)`` uint8 RGB each, with the pack's margin.
+
+        Returns:
+            ``(W, 15, R/2, R)`` float32 in [0, 1]: W = number of crops - 4.
+        """
+        size = round(self._resolution * CROP_MARGIN)
+        edge = (size - self._resolution) // 2
+        lower = slice(edge + self._resolution // 2, edge + self._resolution)
+        halves = np.stack(
+            [
+                cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)[
+                    lower, edge : edge + self._resolution
+                ]
+                for crop in crops
+            ]
+        ).transpose(0, 3, 1, 2)  # (N, 3, R/2, R)
+        if self._is_bgr:
+            halves = halves[:, ::-1]
+        stacked = [halves[i : i + EXPERT_FRAMES] for i in range(len(halves) - EXPERT_FRAMES + 1)]
+        windows = np.stack(stacked).astype(np.float32) / np.float32(255)
+        return windows.reshape(len(windows), 3 * EXPERT_FRAMES, *halves.shape[2:])
+
+
+def offset_of(speech: NDArray[np.float32], lips: NDArray[np.float32]) -> Offset:
+    """Find the shift at which speech and lips agree best.
+
+    Args:
+        speech: ``(W + 2 S, E)`` of unit length; row i + S belongs to row i of lips.
+        lips: ``(W, E)`` of unit length.
+
+    Returns:
+        The offset, between -S and S.
+    """
+    max_shift = (len(speech) - len(lips)) // 2
+    similarity = np.array(
+        [
+            float((speech[start : start + len(lips)] * lips).sum(axis=1).mean())
+            for start in range(2 * max_shift + 1)
+        ]
+    )
+    best = int(np.argmax(similarity))
+    # Best at a shift of +2 means that the lips fit the speech of two frames later: it comes late,
+    # and must be moved earlier.
+    return Offset(
+        frames=max_shift - best, confidence=float(similarity[best] - np.median(similarity))
+    )

@@ -1,0 +1,173 @@
+"""From folders of videos to a corpus: one driver over all clips, in several processes."""
+
+import logging
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipwright.corpus.ledger import Accepted, Ledger, LedgerLine, Rejection, Split
+from lipwright.corpus.offset import ExpertOffsetMeter, read_expert
+from lipwright.corpus.pack import write_pack
+from lipwright.corpus.sources import ClipSource, find_clips
+from lipwright.corpus.split import SplitRule, require_disjoint
+from lipwright.corpus.stages import PrepareConfig, prepare_clip
+from lipwright.errors import ConfigError, CorpusError
+from lipwright.faces import Mtcnn
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]  # clips done, clips in all
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    source: ClipSource
+    speaker: str
+    split: Split
+    corpus: Path
+
+
+def prepare_corpus(
+    folders: Sequence[Path],
+    corpus: Path,
+    *,
+    rule: SplitRule | None = None,
+    config: PrepareConfig | None = None,
+    expert: Path | None = None,
+    num_workers: int = 1,
+    on_progress: Progress | None = None,
+) -> list[LedgerLine]:
+    """Prepare every clip below some folders for training; goes on where an earlier call stopped.
+
+    Args:
+        folders: Where the clips are.
+        corpus: Folder to write; made if need be. Clips in its ledger are not done again.
+        rule: How clips are shared out; by default from folders called train, val and test.
+        config: What is asked of a clip and how it is stored.
+        expert: ONNX file of an expert that measures each clip's offset; None leaves that out.
+        num_workers: Processes.
+        on_progress: Called with clips done and clips in all.
+
+    Returns:
+        The ledger: a line for every clip.
+
+    Raises:
+        CorpusError: If nothing is found, no clip is on a list of the rule, or the corpus cannot be
+            written.
+        ConfigError: If a speaker would stand in two splits.
+        CheckpointError: If the expert is missing, damaged or no expert.
+    """
+    if num_workers < 1:
+        raise ConfigError(f"num_workers must be at least 1, got {num_workers}")
+    rule = rule or SplitRule()
+    sources = find_clips(folders)
+    require_disjoint(rule, (source.clip for source in sources))
+    _require_listed(rule, sources)
+    if expert is not None:
+        read_expert(expert)  # refused here, once, and not in every worker
+    try:
+        corpus.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise CorpusError(f"cannot make the corpus folder {corpus}: {err}") from err
+    ledger = Ledger(corpus)
+    ledger.drop_torn_line()
+    done = {line.clip for line in ledger.lines()}
+    jobs = [
+        _Job(source=source, speaker=rule.speaker(source.clip), split=split, corpus=corpus)
+        for source in sources
+        if source.clip not in done and (split := rule.split(source.clip)) is not None
+    ]
+    num_done = len(done)
+    for line in _run(jobs, config or PrepareConfig(), expert, num_workers=num_workers):
+        ledger.append(line)
+        num_done += 1
+        if isinstance(line, Rejection):
+            log.info("rejected %s: %s", line.clip, line.reason)
+        if on_progress is not None:
+            on_progress(num_done, len(done) + len(jobs))
+    return sorted(ledger.lines(), key=lambda line: line.clip)
+
+
+def _require_listed(rule: SplitRule, sources: list[ClipSource]) -> None:
+    num_left_out = sum(rule.split(source.clip) is None for source in sources)
+    if num_left_out == len(sources):
+        raise CorpusError(
+            f"none of {len(sources)} clips is on a list of the split; the first is called "
+            f"{sources[0].clip!r}: prepare the folder that the lists' names begin in"
+        )
+    if num_left_out:
+        log.warning("%d of %d clips are on no list of the split", num_left_out, len(sources))
+
+
+def _run(
+    jobs: list[_Job], config: PrepareConfig, expert: Path | None, *, num_workers: int
+) -> Iterator[LedgerLine]:
+    """Lines of the ledger in the order in which clips are finished."""
+    # Spawned, not forked: OpenVINO's and OpenCV's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        num_workers, mp_context=context, initializer=_start_worker, initargs=(config, expert)
+    ) as pool:
+        waiting = iter(jobs)
+        running: dict[Future[LedgerLine], _Job] = {}
+        try:
+            while True:
+                while len(running) < 2 * num_workers and (job := next(waiting, None)) is not None:
+                    running[pool.submit(_work, job)] = job
+                if not running:
+                    return
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    line = future.result()
+                    running.pop(future)  # after a success: the message below names the others
+                    yield line
+        except BrokenProcessPool as err:
+            clips = ", ".join(job.source.clip for job in running.values())
+            raise CorpusError(
+                f"a worker process died, perhaps for want of memory, near: {clips}; what was "
+                f"finished is kept, run the command again to go on"
+            ) from err
+
+
+class _Worker:
+    """What a worker process keeps between clips."""
+
+    def __init__(self, config: PrepareConfig, expert: Path | None) -> None:
+        self.config = config
+        self.detector = Mtcnn(min_face=config.min_face, num_threads=1)
+        self.meter = None if expert is None else ExpertOffsetMeter(expert)
+
+    def work(self, job: _Job) -> LedgerLine:
+        outcome = prepare_clip(
+            job.source, self.detector, self.meter, config=self.config, speaker=job.speaker
+        )
+        if isinstance(outcome, Rejection):
+            return outcome
+        clip, offset = outcome
+        file = Path("clips") / f"{job.source.clip}.safetensors"
+        write_pack(clip, job.corpus / file)
+        return Accepted(
+            clip=job.source.clip,
+            speaker=job.speaker,
+            split=job.split,
+            num_frames=len(clip.jpegs),
+            file=file.as_posix(),
+            offset_frames=None if offset is None else offset.frames,
+            confidence=None if offset is None else round(offset.confidence, 4),
+        )
+
+
+_worker: _Worker | None = None  # set once in each worker process, never in the caller's
+
+
+def _start_worker(config: PrepareConfig, expert: Path | None) -> None:
+    global _worker  # noqa: PLW0603 - the pool offers no other way to keep something per process
+    _worker = _Worker(config, expert)
+
+
+def _work(job: _Job) -> LedgerLine:
+    assert _worker is not None, "the pool's initializer has run"  # noqa: S101
+    return _worker.work(job)

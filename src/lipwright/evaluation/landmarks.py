@@ -1,0 +1,63 @@
+"""468 points of a face, by a MediaPipe face mesh network that the user supplies."""
+
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from lipwright.errors import CheckpointError
+from lipwright.faces import crop_face, widen
+
+MESH_SIZE = 192  # pixels: what the network takes
+MESH_MARGIN = 1.5  # of its square over that of the crop rule: measured best against MTCNN
+_TAKES, _GIVES = [1, MESH_SIZE, MESH_SIZE, 3], [1, 1, 1, 3 * 468]
+
+
+class FaceMesh:
+    """The network, ready to find points."""
+
+    def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
+        """Load the network.
+
+        Args:
+            path: ``face_landmark.tflite`` of MediaPipe: 192x192 RGB in [0, 1] -> 468 points.
+            num_threads: Threads to use; all by default.
+
+        Raises:
+            CheckpointError: If the file is missing or another network.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"no such landmark network: {str(path)!r}")
+        options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if num_threads is not None:
+            options["INFERENCE_NUM_THREADS"] = num_threads
+        core = ov.Core()
+        try:
+            model = core.read_model(path)
+        except RuntimeError as err:
+            raise CheckpointError(f"cannot read {path} as a network") from err
+        # MediaPipe's face detector takes the same pictures: only the points tell them apart.
+        takes, gives = model.inputs[0].partial_shape, model.outputs[0].partial_shape
+        if takes != ov.PartialShape(_TAKES) or gives != ov.PartialShape(_GIVES):
+            raise CheckpointError(
+                f"{path} turns {takes} into {gives}, a face mesh {_TAKES} into {_GIVES}"
+            )
+        self._network = core.compile_model(model, "CPU", options)
+
+    def points(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Find the points of one face.
+
+        Args:
+            frame: ``(H, W, 3)`` uint8 RGB.
+            box: ``(4,)`` the crop rule's square, in pixels.
+
+        Returns:
+            ``(468, 2)`` float32 x y in pixels of the frame.
+        """
+        wide = widen(box, MESH_MARGIN)
+        crop = crop_face(frame, wide, size=MESH_SIZE)
+        result = self._network(crop[None].astype(np.float32) / 255)[0]
+        points = np.asarray(result, dtype=np.float32).reshape(-1, 3)[:, :2]
+        scale = (wide[2:] - wide[:2]) / MESH_SIZE
+        return np.asarray(points * scale + wide[:2], dtype=np.float32)

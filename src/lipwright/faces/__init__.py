@@ -1,0 +1,31 @@
+"""Where the face is in every frame: detection, tracking, and the one crop rule."""
+
+from lipwright.faces.boxes import Boxes, Detection, FaceDetector
+from lipwright.faces.crop import (
+    CROP_SIDE,
+    MOUTH_ROW,
+    box_to_square,
+    crop_box,
+    crop_face,
+    widen,
+)
+from lipwright.faces.mtcnn import Mtcnn
+from lipwright.faces.track import CHOICES, FaceTrack, require_choice, smooth_boxes, track_face
+
+__all__ = [
+    "CHOICES",
+    "CROP_SIDE",
+    "MOUTH_ROW",
+    "Boxes",
+    "Detection",
+    "FaceDetector",
+    "FaceTrack",
+    "Mtcnn",
+    "box_to_square",
+    "crop_box",
+    "crop_face",
+    "require_choice",
+    "smooth_boxes",
+    "track_face",
+    "widen",
+]

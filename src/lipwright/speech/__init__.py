@@ -1,0 +1,24 @@
+"""What is being said, as the networks see it: the mel front end and the windows cut from it."""
+
+from lipwright.speech.mel import FRONT_END, MEL_RATE, NUM_MELS, SILENCE, Mel, mel_spectrogram
+from lipwright.speech.windows import (
+    EXPERT_LEAD,
+    FRAME_LEAD,
+    WINDOW_LENGTH,
+    cut_windows,
+    window_starts,
+)
+
+__all__ = [
+    "EXPERT_LEAD",
+    "FRAME_LEAD",
+    "FRONT_END",
+    "MEL_RATE",
+    "NUM_MELS",
+    "SILENCE",
+    "WINDOW_LENGTH",
+    "Mel",
+    "cut_windows",
+    "mel_spectrogram",
+    "window_starts",
+]

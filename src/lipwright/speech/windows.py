@@ -1,0 +1,55 @@
+"""Choose the stretch of speech that each video frame is drawn from.
+
+One definition for training and inference: the window of a frame is centred on the middle of the
+40 ms that a 25 fps frame is shown (the released system trained on a window 40 ms earlier than the
+one it rendered with). Starts come from exact time stamps, so any frame rate will do.
+"""
+
+from collections.abc import Iterable
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipwright.speech.mel import MEL_RATE, SILENCE, Mel
+
+WINDOW_LENGTH = 16  # columns a network sees at once: 0.2 s
+# Columns before the frame's own time stamp. The 16 columns' middle is 7.5 columns after their
+# first; the middle of a 40 ms frame is 1.6 columns after its time stamp: 7.5 - 1.6 = 5.9.
+FRAME_LEAD = 6
+EXPERT_LEAD = 0  # the expert's five frames span the same 0.2 s as its window
+
+
+def window_starts(times: Iterable[Fraction], *, lead: int = FRAME_LEAD) -> NDArray[np.int64]:
+    """First mel column of each frame's window.
+
+    Args:
+        times: Exact time stamps of the frames, in seconds.
+        lead: Columns before the time stamp at which the window begins.
+
+    Returns:
+        ``(N,)`` int64; may be negative or reach past the speech, where there is silence.
+    """
+    starts = [floor(MEL_RATE * Fraction(time) + Fraction(1, 2)) - lead for time in times]
+    return np.array(starts, dtype=np.int64)
+
+
+def cut_windows(
+    mel: Mel, starts: NDArray[np.int64], *, length: int = WINDOW_LENGTH
+) -> NDArray[np.float32]:
+    """Gather one window of speech per video frame; outside the speech there is silence.
+
+    Args:
+        mel: ``(80, num_columns)`` float32 in [-4, 4].
+        starts: ``(N,)`` first column of each window.
+        length: Columns of a window.
+
+    Returns:
+        ``(N, 1, 80, length)`` float32, ready for the speech encoder.
+    """
+    columns = starts[:, None] + np.arange(length)
+    is_inside = (columns >= 0) & (columns < mel.shape[1])
+    windows = mel[:, np.clip(columns, 0, mel.shape[1] - 1)]  # (80, N, length)
+    windows = np.where(is_inside, windows, np.float32(SILENCE))
+    return np.ascontiguousarray(windows.transpose(1, 0, 2)[:, None])

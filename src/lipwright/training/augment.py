@@ -1,0 +1,134 @@
+"""Make few speakers sound and look like many, and stay in sync.
+
+All of a window's frames, and its reference, get the same change; so do its windows of speech.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipwright.corpus import CROP_MARGIN
+from lipwright.speech import SILENCE
+from lipwright.speech.mel import CEILING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpeechChange:
+    """One way to sound different."""
+
+    band_shift: int = 0
+    """Mel bands by which the voice moves up: another length of the vocal tract."""
+    tilt: float = 0.0
+    """Rise from the lowest to the highest band, in units of mel (1.6 is 20 dB)."""
+    gain: float = 0.0
+    """Added to all bands, in units of mel."""
+    floor: float = SILENCE
+    """Level of steady noise under the speech, in units of mel."""
+    noise: float = 0.0
+    """Standard deviation of noise added to each value."""
+
+
+def draw_speech_change(rng: np.random.Generator) -> SpeechChange:
+    """Draw a way to sound different, in the ranges that generalised to other speakers."""
+    return SpeechChange(
+        band_shift=int(rng.integers(-4, 5)),
+        tilt=float(rng.uniform(-0.6, 0.6)),
+        gain=float(rng.uniform(-0.6, 0.5)),
+        floor=float(rng.uniform(SILENCE, -2.6)) if rng.random() < 0.5 else SILENCE,
+        noise=float(rng.uniform(0.0, 0.15)),
+    )
+
+
+def change_speech(
+    windows: NDArray[np.float32], change: SpeechChange, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Apply a change to windows of mel.
+
+    Args:
+        windows: ``(..., 80, L)`` float32 in [-4, 4].
+        change: What to do.
+        rng: Source of the noise.
+
+    Returns:
+        An array of the same shape, in [-4, 4].
+    """
+    num_bands = windows.shape[-2]
+    bands = np.clip(np.arange(num_bands) - change.band_shift, 0, num_bands - 1)
+    slope = np.linspace(-change.tilt / 2, change.tilt / 2, num_bands, dtype=np.float32)[:, None]
+    changed = windows[..., bands, :] + slope + np.float32(change.gain)
+    changed = np.maximum(changed, np.float32(change.floor))
+    if change.noise:
+        changed += rng.normal(0.0, change.noise, changed.shape).astype(np.float32)
+    clipped: NDArray[np.float32] = np.clip(changed, SILENCE, CEILING)
+    return clipped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureChange:
+    """One way to look different."""
+
+    is_flipped: bool = False
+    """Left and right exchanged."""
+    scale: float = 1.0
+    """Size of the face, against that of the crop rule."""
+    degrees: float = 0.0
+    """Turn in the plane of the picture."""
+    shift: tuple[float, float] = (0.0, 0.0)
+    """Move right and down, as shares of the crop."""
+    saturation: float = 1.0
+    """0 is grey."""
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Of red, green and blue."""
+    gamma: float = 1.0
+    """Exponent of the grey curve."""
+
+
+def draw_picture_change(rng: np.random.Generator) -> PictureChange:
+    """Draw a way to look different: light, colour, mirror, small affine."""
+    light = rng.uniform(0.75, 1.2)
+    red, green, blue = (light * rng.uniform(0.9, 1.1, 3)).tolist()
+    across, down = rng.uniform(-0.03, 0.03, 2).tolist()
+    return PictureChange(
+        is_flipped=bool(rng.random() < 0.5),
+        scale=float(rng.uniform(0.92, 1.06)),
+        degrees=float(rng.uniform(-6, 6)),
+        shift=(across, down),
+        saturation=float(rng.uniform(0.5, 1.3)),
+        gains=(red, green, blue),
+        gamma=float(np.exp(rng.uniform(-0.35, 0.35))),
+    )
+
+
+def change_picture(
+    crop: NDArray[np.uint8], change: PictureChange, *, size: int
+) -> NDArray[np.uint8]:
+    """Cut the crop rule's square out of a stored crop, changed.
+
+    Args:
+        crop: ``(S, S, 3)`` uint8 RGB with the corpus' margin.
+        change: What to do.
+        size: Height and width of the result in pixels.
+
+    Returns:
+        ``(size, size, 3)`` uint8 RGB.
+    """
+    stored = crop.shape[0]
+    scale = size * CROP_MARGIN / stored * change.scale
+    matrix = cv2.getRotationMatrix2D(((stored - 1) / 2, (stored - 1) / 2), change.degrees, scale)
+    matrix[:, 2] += (size - 1) / 2 - (stored - 1) / 2
+    matrix[:, 2] += np.multiply(change.shift, size)
+    if change.is_flipped:
+        matrix[0] *= -1
+        matrix[0, 2] += size - 1
+    warped = cv2.warpAffine(
+        crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    if (change.saturation, change.gains, change.gamma) == (1.0, (1.0, 1.0, 1.0), 1.0):
+        return np.asarray(warped, dtype=np.uint8)
+    grey = np.array([0.299, 0.587, 0.114])  # luma of BT.601, as JPEG has it
+    mix = change.saturation * np.eye(3) + (1 - change.saturation) * grey
+    mixed = cv2.transform(warped, np.array(change.gains)[:, None] * mix)
+    curve = np.round(255 * (np.arange(256) / 255) ** change.gamma).astype(np.uint8)
+    return np.asarray(cv2.LUT(mixed, curve), dtype=np.uint8)

@@ -1,0 +1,122 @@
+"""The command line: what it says, and with which exit code it leaves."""
+
+from pathlib import Path
+
+import pytest
+
+from lipwright.cli import main
+from lipwright.cli.app import app
+
+
+def run(*words: str | Path) -> int:
+    """Exit code of a command line."""
+    try:
+        main([str(word) for word in words])
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ["sync", "prepare", "train", "export", "models"]),
+        (["sync"], ["FACE", "SPEECH", "--out", "--model", "lipwright sync portrait.jpg"]),
+        (["prepare"], ["--to", "--split", "--workers", "ledger", "LRS2"]),
+        (["train"], ["expert", "generator"]),
+        (["train", "expert"], ["RECIPE", "--out", "--verbose"]),
+        (["train", "generator"], ["RECIPE", "--out", "--verbose"]),
+        (["export"], ["WEIGHTS", "--out"]),
+        (["models"], ["List the models"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_help_says_what_a_command_takes(
+    words: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words, "--help") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for text in expected:
+        assert text in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sink"],
+        ["sync", "face.mp4"],
+        ["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--colour", "red"],
+        ["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--min-face", "small"],
+        ["export", "w.safetensors"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_leaves_with_two(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["sync", "nobody.mp4", "b.wav", "-o", "c.mp4"], "no such file: 'nobody.mp4'"),
+        (["sync", "a.mp4", "b.wav", "-o", "none/c.mp4"], "folder 'none' does not exist"),
+        (["sync", "a.mp4", "b.wav", "-o", "c.gif"], "unknown kind of video '.gif'"),
+        (["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--model", "x"], "known: lipwright-96"),
+        (["prepare", "nowhere", "--to", "corpus"], "no such folder: 'nowhere'"),
+        (["train", "expert", "none.toml", "-o", "run"], "cannot read the recipe none.toml"),
+        (["export", "none.safetensors", "-o", "x.onnx"], "no such weights file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_fails_is_said_in_one_line_and_leaves_with_one(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lipwright.cli.models.available_models", interrupted)
+    assert run("models") == 130
+    assert "nothing half-written" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_licence_and_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models") == 0
+    told = capsys.readouterr().out
+    assert "lipwright-96" in told
+    assert "Apache-2.0" in told
+    assert "missing" not in told
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out.strip() == "0.1.0"
+
+
+def test_every_command_of_the_readme_is_one() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    commands = [
+        line.split("#")[0].split()[1:]
+        for line in readme.splitlines()
+        if line.startswith("lipwright ")
+    ]
+    assert len(commands) >= 6
+    for words in commands:
+        app.parse_args(words, exit_on_error=False, print_error=False)

@@ -1,0 +1,100 @@
+"""Changes of speech and picture do what they say, and keep to the ranges."""
+
+import numpy as np
+import pytest
+
+from lipwright.corpus import CROP_MARGIN
+from lipwright.training.augment import (
+    PictureChange,
+    SpeechChange,
+    change_picture,
+    change_speech,
+    draw_picture_change,
+    draw_speech_change,
+)
+
+
+@pytest.fixture
+def windows() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(-4, 4, (3, 1, 80, 16)).astype(np.float32)
+
+
+def test_no_change_is_no_change(windows: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    assert np.array_equal(change_speech(windows, SpeechChange(), rng), windows)
+
+
+def test_a_band_shift_moves_the_voice_up(windows: np.ndarray) -> None:
+    shifted = change_speech(windows, SpeechChange(band_shift=3), np.random.default_rng(0))
+    assert np.array_equal(shifted[..., 3:, :], windows[..., :-3, :])
+
+
+def test_gain_tilt_and_floor_have_their_sizes() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.zeros((1, 1, 80, 16), dtype=np.float32)
+    assert np.allclose(change_speech(flat, SpeechChange(gain=0.4), rng), 0.4)
+    tilted = change_speech(flat, SpeechChange(tilt=0.6), rng)
+    assert tilted[0, 0, -1, 0] - tilted[0, 0, 0, 0] == pytest.approx(0.6, abs=1e-5)
+    silence = np.full_like(flat, -4)
+    assert np.allclose(change_speech(silence, SpeechChange(floor=-3.0), rng), -3.0)
+
+
+def test_speech_stays_in_range_and_inputs_stay_as_they_were(windows: np.ndarray) -> None:
+    before = windows.copy()
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        changed = change_speech(windows, draw_speech_change(rng), rng)
+        assert changed.shape == windows.shape
+        assert changed.dtype == np.float32
+        assert changed.min() >= -4
+        assert changed.max() <= 4
+    assert np.array_equal(windows, before)
+
+
+def marked(size: int = 120) -> np.ndarray:
+    """A picture with one bright spot right of and below its middle."""
+    picture = np.zeros((size, size, 3), dtype=np.uint8)
+    picture[75:81, 85:91] = 255
+    return picture
+
+
+def centre(picture: np.ndarray) -> tuple[float, float]:
+    rows, columns = np.nonzero(picture[..., 0] > 60)
+    return float(rows.mean()), float(columns.mean())
+
+
+def test_no_picture_change_is_the_crop_rules_square() -> None:
+    # 120 stored pixels with margin 1.25 are 96 without.
+    taken = change_picture(marked(), PictureChange(), size=96)
+    edge = round((120 - 120 / CROP_MARGIN) / 2)
+    assert np.array_equal(taken, marked()[edge : edge + 96, edge : edge + 96])
+
+
+def test_a_flip_mirrors_and_a_shift_moves() -> None:
+    row, column = centre(change_picture(marked(), PictureChange(), size=96))
+    flipped = centre(change_picture(marked(), PictureChange(is_flipped=True), size=96))
+    assert flipped == pytest.approx((row, 95 - column), abs=0.51)
+    moved = centre(change_picture(marked(), PictureChange(shift=(0.1, -0.05)), size=96))
+    assert moved == pytest.approx((row - 4.8, column + 9.6), abs=0.6)
+
+
+def test_colour_changes_have_their_sizes() -> None:
+    grey = np.full((120, 120, 3), 100, dtype=np.uint8)
+    gained = change_picture(grey, PictureChange(gains=(1.2, 1.0, 0.5)), size=96)
+    assert gained[40, 40].tolist() == pytest.approx([120, 100, 50], abs=1)
+    red = np.zeros((120, 120, 3), dtype=np.uint8)
+    red[..., 0] = 200
+    greyed = change_picture(red, PictureChange(saturation=0.0), size=96)
+    assert np.ptp(greyed[40, 40]) <= 1
+    darker = change_picture(grey, PictureChange(gamma=2.0), size=96)
+    assert darker[40, 40, 0] == pytest.approx(255 * (100 / 255) ** 2, abs=1)
+
+
+def test_drawn_changes_repeat_with_the_seed() -> None:
+    assert draw_picture_change(np.random.default_rng(3)) == draw_picture_change(
+        np.random.default_rng(3)
+    )
+    assert draw_speech_change(np.random.default_rng(3)) != draw_speech_change(
+        np.random.default_rng(4)
+    )
