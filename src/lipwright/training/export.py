@@ -107,8 +107,8 @@ def amplify_speech(network: nn.Module, gain: float) -> None:
     at_rest = torch.relu(network.speech_encoder(silence))[0]  # (S,)
     for module in network.modules():
         if isinstance(module, ModulatedResidual):
-            module.film.bias += (1 - gain) * (module.film.weight @ at_rest)
-            module.film.weight *= gain
+            module.film.bias.add_((1 - gain) * (module.film.weight @ at_rest))
+            module.film.weight.mul_(gain)
 
 
 def _require_place(out: Path) -> None:
