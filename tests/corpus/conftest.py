@@ -28,5 +28,5 @@ def expert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = build_network("expert", "compact", options)
     meta = Metadata(kind="expert", architecture="compact", config=options)
     save_network(network, folder / "expert.safetensors", meta)
-    export_onnx(folder / "expert.safetensors", folder / "expert.onnx", kind="expert")
+    export_onnx(folder / "expert.safetensors", folder / "expert.onnx")
     return folder / "expert.onnx"

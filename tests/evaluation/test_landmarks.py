@@ -89,11 +89,11 @@ def network(path: Path, takes: list[int], gives: int) -> Path:
 
 def test_a_network_of_the_right_shapes_is_taken(tmp_path: Path) -> None:
     mesh = FaceMesh(network(tmp_path / "mesh.xml", [1, 192, 192, 3], 1404), num_threads=1)
-    # It says that all points are at the corner: that of the box, widened by a quarter.
+    # It says that all points are at the corner: that of the box, widened by a half.
     points = mesh.points(
         np.zeros((100, 100, 3), np.uint8), np.array([10, 20, 50, 60], dtype=np.float32)
     )
-    np.testing.assert_allclose(points, [[5, 15]] * 468)
+    np.testing.assert_allclose(points, [[0, 10]] * 468)
 
 
 @pytest.mark.parametrize(

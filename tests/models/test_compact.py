@@ -44,6 +44,7 @@ def test_generator_draws_at_every_resolution(resolution: int, patch: int, width:
 def test_generator_hears_every_part_of_its_window() -> None:
     torch.manual_seed(0)
     network = CompactGenerator(CompactGeneratorConfig(width=8)).eval()
+    torch.nn.init.normal_(network.output.weight, std=0.1)  # a new network draws the reference
     mel = torch.zeros(1, 1, 80, 16, requires_grad=True)
     network(mel, torch.rand(1, 6, 96, 96)).square().sum().backward()
     assert mel.grad is not None
@@ -66,6 +67,15 @@ def test_no_convolution_of_the_speech_encoder_sees_a_narrow_map() -> None:
         network.eval()(torch.zeros(1, 1, 80, 16), torch.zeros(1, 6, 96, 96))
     assert len(narrowest) > 20
     assert min(narrowest) >= 6
+
+
+def test_a_new_generator_draws_the_targets_upper_half_and_the_references_lower_half() -> None:
+    network = CompactGenerator(CompactGeneratorConfig(width=8)).eval()
+    faces = torch.rand(2, 6, 96, 96)
+    with torch.no_grad():
+        drawn = network(torch.zeros(2, 1, 80, 16), faces)
+    assert torch.equal(drawn[:, :, :48], faces[:, :3, :48])
+    assert torch.equal(drawn[:, :, 48:], faces[:, 3:, 48:])
 
 
 @pytest.mark.parametrize("objective", ["cosine", "contrastive"])
