@@ -16,9 +16,6 @@ from lipwright.media import read_frames
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 CHIN = 152  # of MediaPipe's face mesh
-# The mesh draws a chin too high into a square as tight as FaceMesh's own (on 40 portraits the
-# margin shrinks from 0.15 to 0.09 with this factor, which agrees best with the detector).
-MESH_FACTOR = 1.2
 
 # Eyes 40 apart at y = 100, mouth at y = 150: the unit is 50.
 UPRIGHT = np.array([[80, 100], [120, 100], [100, 125], [85, 150], [115, 150]], dtype=np.float32)
@@ -209,7 +206,7 @@ def chin_margins(
         found = detector.detect(picture)
         if found:
             square = crop_box(max(found, key=lambda face: face.box[2] - face.box[0]).landmarks)
-            chin = mesh.points(picture, widen(square, MESH_FACTOR))[CHIN]
+            chin = mesh.points(picture, square)[CHIN]
             margins.append((square[3] - chin[1]) / (square[3] - square[1]))
             # And the chin is between the sides.
             assert square[0] < chin[0] < square[2]
