@@ -261,6 +261,8 @@ def load_batches(
         num_workers=num_workers,
         prefetch_factor=4 if num_workers else None,
         worker_init_fn=_start_worker,
+        # Spawned, not forked: the threads of OpenCV and OpenVINO do not survive a fork.
+        multiprocessing_context="spawn" if num_workers else None,
         # Its own, or each new loader would draw from the generator that dropout draws from, and a
         # resumed run would differ from an uninterrupted one.
         generator=torch.Generator(),
