@@ -32,7 +32,7 @@ def test_lips_of_held_out_speakers_follow_their_speech(
     motions = [
         measure(clip, tmp_path, mesh=mesh, detector=detector, model=DEFAULT_MODEL) for clip in clips
     ]
-    # A guard against losing what was reached on these three (0.71 and 0.49), not the target: that
+    # A guard against losing what was reached on these three (0.67 and 0.48), not the target: that
     # is over all thirteen held-out clips, by benchmarks/mouth_motion.py, and in the model card.
     assert np.mean([motion.correlation for motion in motions]) >= 0.55
     assert np.median([motion.amplitude for motion in motions]) >= 0.3

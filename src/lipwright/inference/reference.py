@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Mean difference of the upper halves, in levels of 255. Over the corpus, 3 s of a person looking
-# into the camera stay below it 93 times of 100; a turned head or another light does not.
+# into the camera stay below it more than 90 times of 100; a turned head or another light does not.
 MAX_CHANGE = 16.0
 
 

@@ -261,7 +261,7 @@ def load_batches(
         num_workers=num_workers,
         prefetch_factor=4 if num_workers else None,
         worker_init_fn=_start_worker,
-        # Spawned, not forked: the threads of OpenCV and OpenVINO do not survive a fork.
+        # Spawned, not forked: a fork copies the locks of other libraries' threads, not the threads.
         multiprocessing_context="spawn" if num_workers else None,
         # Its own, or each new loader would draw from the generator that dropout draws from, and a
         # resumed run would differ from an uninterrupted one.
