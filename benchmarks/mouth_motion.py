@@ -22,8 +22,8 @@ from lipwright import sync
 from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.corpus import CORPUS_FPS, load_split
 from lipwright.corpus.sources import ClipSource, find_clips
-from lipwright.evaluation import FaceMesh, MouthMotion, compare_motion, mouth_opening
-from lipwright.faces import Mtcnn, track_face
+from lipwright.evaluation import MouthMotion, compare_motion
+from lipwright.faces import FaceMesh, Mtcnn, mouth_opening, track_face
 from lipwright.media import VideoFrame, read_frames, retime
 
 

@@ -17,9 +17,8 @@ def expert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
     from lipwright.checkpoints import Metadata  # noqa: PLC0415
-    from lipwright.models.build import build_network  # noqa: PLC0415
-    from lipwright.training.expert import save_network  # noqa: PLC0415
-    from lipwright.training.export import export_onnx  # noqa: PLC0415
+    from lipwright.conversion.export import export_onnx  # noqa: PLC0415
+    from lipwright.models.build import build_network, save_network  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("expert")
     options = {"resolution": 96, "width": 4, "embedding": 16, "objective": "contrastive"}

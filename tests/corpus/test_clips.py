@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,16 @@ def test_clips_can_be_limited_to_speakers(corpus: Path) -> None:
     assert [entry.clip for entry in clips.entries] == ["s2/a"]
     with pytest.raises(CorpusError, match=r"no clips of the speakers s26 in the split 'train'"):
         load_clips(corpus, "train", speakers=["s26"])
+
+
+def test_puppets_are_clips_like_others_unless_they_are_not_wanted(corpus: Path) -> None:
+    real = load_clips(corpus, "train").entries
+    puppet = replace(real[0], clip="people/1/s1_a", speaker="people/1", driver="s1/a")
+    Ledger(corpus).append(puppet)
+    assert load_clips(corpus, "train").entries == (puppet, *real)
+    assert load_clips(corpus, "train", with_puppets=False).entries == real
+    with pytest.raises(CorpusError, match="no clips of the speakers people/1"):
+        load_clips(corpus, "train", speakers=["people/1"], with_puppets=False)
 
 
 def test_folder_without_a_ledger_is_no_corpus(tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ LINES: list[LedgerLine] = [
         offset_frames=-2,
         confidence=0.25,
     ),
+    Accepted(
+        clip="people/1/anna_c",
+        speaker="people/1",
+        split="val",
+        num_frames=3,
+        file="clips/people/1/anna_c.safetensors",
+        driver="anna/c",
+    ),
     Rejection(clip=NOT_UTF8, reason="name is not UTF-8"),
 ]
 
@@ -42,6 +50,16 @@ def test_ledger_gives_back_every_line_in_order(tmp_path: Path) -> None:
         ledger.append(line)
     assert list(Ledger(tmp_path).lines()) == LINES
     assert len((tmp_path / LEDGER_NAME).read_bytes().splitlines()) == len(LINES)
+
+
+def test_lines_from_before_there_were_puppets_are_those_of_real_clips(tmp_path: Path) -> None:
+    (tmp_path / LEDGER_NAME).write_text(
+        '{"status": "accepted", "clip": "anna/a", "speaker": "anna", "split": "train", '
+        '"num_frames": 75, "file": "clips/anna/a.safetensors", "offset_frames": null, '
+        '"confidence": null}\n'
+    )
+    assert list(Ledger(tmp_path).lines()) == [accepted("anna/a")]
+    assert accepted("anna/a").driver is None
 
 
 def test_ledger_survives_a_crash_after_any_byte_of_the_last_line(tmp_path: Path) -> None:

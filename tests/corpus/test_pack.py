@@ -1,13 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clip_makers import talking
+from mesh_makers import in_crop, mesh_face
 from safetensors.numpy import save_file
 
 from lipwright.corpus import PackReader
 from lipwright.corpus.pack import PackedClip, encode_crop, write_pack
 from lipwright.errors import CorpusError
+from lipwright.faces import mouth_shape
 
 
 @pytest.fixture
@@ -101,3 +104,33 @@ def test_pack_that_cannot_be_written_leaves_nothing(clip: PackedClip, tmp_path: 
     with pytest.raises(CorpusError, match="cannot write"):
         write_pack(clip, tmp_path / "file" / "a.safetensors")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["file", "taken.safetensors"]
+
+
+def test_points_survive_to_a_tenth_of_a_pixel(clip: PackedClip, tmp_path: Path) -> None:
+    points = np.random.default_rng(1).uniform(-0.2, 1.2, (6, 468, 2)).astype(np.float32)
+    write_pack(replace(clip, points=points), tmp_path / "a.safetensors")
+    found = PackReader(tmp_path / "a.safetensors").points
+    assert found is not None
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(160 * found, 160 * points, atol=0.1)
+
+
+def test_motion_of_a_mouth_is_what_it_does_beyond_its_rest(
+    clip: PackedClip, tmp_path: Path
+) -> None:
+    openings = np.array([0.3, 0.05, 0.0, 0.25, 0.05, 0.1])  # the second lowest is rest
+    points = np.stack([in_crop(mesh_face(opening), size=1, margin=1.25) for opening in openings])
+    write_pack(replace(clip, points=points), tmp_path / "a.safetensors")
+    motion = PackReader(tmp_path / "a.safetensors").mouth_motion
+    assert motion is not None
+    assert motion.dtype == np.float32
+    np.testing.assert_allclose(motion[:, 0], openings - 0.05, atol=2e-3)
+    shapes = mouth_shape(points)
+    np.testing.assert_allclose(motion, shapes - shapes[1], atol=4e-3)
+
+
+def test_pack_without_points_has_no_motion(clip: PackedClip, tmp_path: Path) -> None:
+    write_pack(clip, tmp_path / "a.safetensors")
+    reader = PackReader(tmp_path / "a.safetensors")
+    assert reader.points is None
+    assert reader.mouth_motion is None

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clip_makers import babble, talking, write_clip
+from mesh_makers import write_mesh_network
 
 from lipwright.corpus import (
     LEDGER_NAME,
@@ -223,6 +224,24 @@ def test_expert_that_is_none_is_refused_before_any_work(run: Run, tmp_path: Path
         with pytest.raises(CheckpointError, match=expert.name):
             prepare_corpus([run.source], tmp_path / "corpus", rule=RULE, expert=expert)
     assert not (tmp_path / "corpus").exists()
+
+
+def test_landmark_network_that_is_none_is_refused_before_any_work(run: Run, tmp_path: Path) -> None:
+    for landmarks in (tmp_path / "gone.tflite", run.source / "bad" / "notes.txt"):
+        with pytest.raises(CheckpointError, match=landmarks.name):
+            prepare_corpus(
+                [run.source], tmp_path / "corpus", config=PrepareConfig(landmarks=landmarks)
+            )
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_points_are_stored_when_they_are_asked_for(run: Run, tmp_path: Path) -> None:
+    config = PrepareConfig(landmarks=write_mesh_network(tmp_path / "mesh.xml"))
+    prepare_corpus([run.source / "anna"], tmp_path / "corpus", config=config)
+    points = load_clips(tmp_path / "corpus", "train").open(0).points
+    assert points is not None
+    assert points.shape == (40, 468, 2)
+    assert load_clips(run.corpus, "train").open(0).points is None
 
 
 def test_wrong_arguments_are_refused(run: Run, tmp_path: Path) -> None:

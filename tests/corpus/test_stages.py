@@ -14,14 +14,15 @@ from clip_makers import (
     write_clip,
     write_released,
 )
+from mesh_makers import in_crop, mesh_face, write_mesh_network
 
-from lipwright.corpus import CORPUS_FPS, PrepareConfig, Rejection
+from lipwright.corpus import CORPUS_FPS, CROP_MARGIN, PrepareConfig, Rejection
 from lipwright.corpus.offset import ExpertOffsetMeter, Offset, OffsetMeter
 from lipwright.corpus.pack import PackedClip
 from lipwright.corpus.sources import ClipSource
 from lipwright.corpus.stages import prepare_clip
 from lipwright.errors import ConfigError, NoFaceError
-from lipwright.faces import Detection, FaceDetector
+from lipwright.faces import Detection, FaceDetector, FaceMesh
 from lipwright.media import read_speech
 from lipwright.speech import MEL_RATE, mel_spectrogram
 
@@ -31,6 +32,7 @@ def prepared(
     *,
     detector: FaceDetector | None = None,
     meter: OffsetMeter | None = None,
+    mesh: FaceMesh | None = None,
     config: PrepareConfig | None = None,
 ) -> tuple[PackedClip, Offset | None] | Rejection:
     sound = path / "audio.wav" if path.is_dir() else path
@@ -38,6 +40,7 @@ def prepared(
         ClipSource(clip="anna/clip", picture=path, sound=sound),
         detector or FixedFace(),
         meter,
+        mesh=mesh,
         config=config or PrepareConfig(resolution=64, detect_every=1),
         speaker="anna",
     )
@@ -69,6 +72,19 @@ def test_good_clip_is_packed_whole(talking_clip: Path) -> None:
     assert decoded(clip.jpegs[0]).shape == (80, 80, 3)  # 64 and a quarter of margin
     assert clip.mel.dtype == np.float32
     np.testing.assert_array_equal(clip.mel, mel_spectrogram(read_speech(talking_clip))[:, :129])
+
+
+def test_points_are_stored_where_the_crop_shows_them(talking_clip: Path, tmp_path: Path) -> None:
+    mesh = FaceMesh(write_mesh_network(tmp_path / "mesh.xml"), num_threads=1)
+    outcome = prepared(talking_clip, mesh=mesh)
+    assert not isinstance(outcome, Rejection)
+    points = outcome[0].points
+    assert points is not None
+    assert points.shape == (len(outcome[0].jpegs), 468, 2)
+    # The network puts the face where the crop rule does, whatever it sees.
+    where = in_crop(mesh_face(), size=1, margin=CROP_MARGIN)
+    np.testing.assert_allclose(points, np.broadcast_to(where, points.shape), atol=1e-3)
+    assert taken(talking_clip).points is None
 
 
 @pytest.mark.parametrize("first", [20, 21, 22, 23, 24])

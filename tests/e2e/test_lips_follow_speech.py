@@ -8,8 +8,7 @@ import pytest
 from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.corpus import load_split
 from lipwright.corpus.sources import find_clips
-from lipwright.evaluation import FaceMesh
-from lipwright.faces import Mtcnn
+from lipwright.faces import FaceMesh, Mtcnn
 
 REPOSITORY = Path(__file__).parents[2]
 SHARED = REPOSITORY.parent / "shared"

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
-from lipwright.evaluation import compare_motion, mouth_opening
+from lipwright.evaluation import compare_motion
 from lipwright.evaluation.mouth import MAX_LAG
+from lipwright.faces import mouth_opening
 
 
 @pytest.fixture

@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
-from lipwright.evaluation import FaceMesh
-from lipwright.faces import CROP_SIDE, MOUTH_ROW, Mtcnn, box_to_square, crop_box, crop_face, widen
+from lipwright.faces import (
+    CROP_SIDE,
+    MOUTH_ROW,
+    FaceMesh,
+    Mtcnn,
+    box_to_square,
+    crop_box,
+    crop_face,
+    widen,
+)
 from lipwright.media import read_frames
 
 SHARED = Path(__file__).parents[2].parent / "shared"

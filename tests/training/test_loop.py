@@ -35,6 +35,13 @@ def generator_recipe(corpus: Path, expert: Path) -> GeneratorRecipe:
     return replace(recipe, data=replace(recipe.data, corpus=corpus), expert=expert)
 
 
+def articulated_recipe(corpus: Path, expert: Path) -> GeneratorRecipe:
+    """Single frames until the expert comes in at step 8, and the articulation loss all along."""
+    recipe = generator_recipe(corpus, expert)
+    sync = replace(recipe.sync, start=8)
+    return replace(recipe, sync=sync, articulation=0.3, single_until=8)
+
+
 def run(trainer: ExpertTrainer | GeneratorTrainer, folder: Path, config: RunConfig) -> None:
     train(
         trainer,
@@ -58,6 +65,16 @@ def generator_run(
 ) -> Path:
     folder = tmp_path_factory.mktemp("generator")
     recipe = generator_recipe(pack_corpus, expert_run / "expert.safetensors")
+    run(GeneratorTrainer(recipe), folder, recipe.run)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def articulated_run(
+    pack_corpus: Path, expert_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("articulated")
+    recipe = articulated_recipe(pack_corpus, expert_run / "expert.safetensors")
     run(GeneratorTrainer(recipe), folder, recipe.run)
     return folder
 
@@ -99,6 +116,18 @@ def test_a_resumed_generator_equals_an_uninterrupted_one(
         for folder in (tmp_path, generator_run)
     )
     assert mine == theirs
+
+
+def test_a_resumed_run_with_articulation_equals_an_uninterrupted_one(
+    pack_corpus: Path, expert_run: Path, articulated_run: Path, tmp_path: Path
+) -> None:
+    recipe = articulated_recipe(pack_corpus, expert_run / "expert.safetensors")
+    # Stopped among single frames; goes on from step 6 with two more batches of them.
+    with pytest.raises(_KilledError):
+        _run_until(GeneratorTrainer(recipe), tmp_path, recipe.run, stop_at=7)
+    run(GeneratorTrainer(recipe), tmp_path, recipe.run)
+    assert_same_tensors(tmp_path / STATE_NAME, articulated_run / STATE_NAME)
+    assert any("/articulation/" in name for name in read_tensors(tmp_path / STATE_NAME)[0])
 
 
 def test_a_finished_run_gives_its_weights_again(pack_corpus: Path, tmp_path: Path) -> None:
@@ -162,6 +191,29 @@ def test_each_term_is_logged_by_name_and_comes_in_when_the_recipe_says(generator
     assert lines[1]["generator/adversarial_weight"] == pytest.approx(0.07)
     assert lines[1]["discriminator/loss"] > 0
     assert lines[2]["generator/sync_weight"] == pytest.approx(0.03)
+
+
+def test_articulation_is_logged_and_its_layer_learns_but_is_not_shipped(
+    pack_corpus: Path, expert_run: Path, generator_run: Path, articulated_run: Path
+) -> None:
+    lines = metrics(articulated_run)
+    assert [line["step"] for line in lines if line.get("generator/articulation", 0) > 0] == [
+        4,
+        8,
+        12,
+    ]
+    assert all(-1 <= line["held_out/opening_heard"] <= 1 for line in lines if "held_out/l1" in line)
+    assert not any("generator/articulation" in line for line in metrics(generator_run))
+    assert "generator/sync" not in lines[0]  # of single frames, at which no expert looks
+    fresh = GeneratorTrainer(articulated_recipe(pack_corpus, expert_run / "expert.safetensors"))
+    before = fresh.state.networks["articulation"].state_dict()["head.weight"].numpy()
+    learnt = read_tensors(articulated_run / STATE_NAME)[0]["network/articulation/head.weight"]
+    assert abs(learnt - before).max() > 1e-4
+    shipped, plain = (
+        read_weights(folder / "generator.safetensors", kind="generator")[0].keys()
+        for folder in (articulated_run, generator_run)
+    )
+    assert shipped == plain
 
 
 def test_held_out_speakers_are_evaluated_and_sheets_drawn(generator_run: Path) -> None:

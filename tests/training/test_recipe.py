@@ -80,6 +80,17 @@ def read(tmp_path: Path, text: str) -> GeneratorRecipe:
         (MINIMAL + "threads = 0\n", "threads must be at least 1, got 0"),
         (MINIMAL.replace('"c"', '"c"\nseed = -1'), "seed must be at least 0"),
         ("with_speech_of_expert = true\n" + MINIMAL.replace('expert = "e"\n', ""), "no expert"),
+        ("articulation = -0.1\n" + MINIMAL, r"articulation .* at least 0, got -0\.1 and 0"),
+        ("articulation = nan\n" + MINIMAL, "articulation .* at least 0, got nan"),
+        ("single_until = -1\n" + MINIMAL, r"single_until must be at least 0, got 0\.0 and -1"),
+        (
+            "single_until = 4\n" + MINIMAL + "[sync]\nweight = 0.03\nstart = 3\n",
+            "single_until must not be after the start of sync, got 4 and 3",
+        ),
+        (
+            MINIMAL.replace('"c"', '"c"\npuppet_share = 1.5'),
+            r"puppet_share must be from 0 to 1, got 1\.5",
+        ),
         ("[data\n", "cannot read the recipe"),
     ],
 )
@@ -100,6 +111,12 @@ def test_whole_numbers_pass_for_numbers_and_records_are_plain(tmp_path: Path) ->
     record = to_record(recipe)
     assert record["expert"] == "e"
     assert isinstance(record["data"], dict)
+
+
+def test_single_frames_may_last_until_the_expert_comes_in(tmp_path: Path) -> None:
+    text = "single_until = 3\n" + MINIMAL
+    assert read(tmp_path, text + "[sync]\nweight = 0.03\nstart = 3\n").single_until == 3
+    assert read(tmp_path, text).single_until == 3  # an expert without weight never comes
 
 
 def test_a_term_comes_in_at_its_step_and_grows_to_its_weight() -> None:

@@ -15,6 +15,7 @@ def prepare_command(
     resolution: int = 128,
     min_face: float = 0.15,
     offset_check: bool = True,
+    landmarks: Path | None = None,
 ) -> None:
     """Prepare folders of videos for training.
 
@@ -36,6 +37,9 @@ def prepare_command(
     offset_check:
         Measure each clip's offset between sound and picture with the shipped expert, and turn
         down those that are out of sync.
+    landmarks:
+        MediaPipe's face_landmark.tflite: stores the points of each face, which puppets and the
+        articulation loss need.
     """
     rule = None if split is None else load_split(split)
     expert = model_path(DEFAULT_EXPERT) if offset_check else None
@@ -44,7 +48,7 @@ def prepare_command(
             folders,
             to,
             rule=rule,
-            config=PrepareConfig(resolution=resolution, min_face=min_face),
+            config=PrepareConfig(resolution=resolution, min_face=min_face, landmarks=landmarks),
             expert=expert,
             num_workers=workers,
             on_progress=lambda done, total: advance("preparing clips", done, total),

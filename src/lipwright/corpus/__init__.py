@@ -12,6 +12,7 @@ from lipwright.corpus.ledger import (
 )
 from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN, PackReader
 from lipwright.corpus.prepare import prepare_corpus
+from lipwright.corpus.puppets import PuppetConfig, add_puppets
 from lipwright.corpus.split import SplitRule, load_split
 from lipwright.corpus.stages import PrepareConfig
 
@@ -25,9 +26,11 @@ __all__ = [
     "LedgerLine",
     "PackReader",
     "PrepareConfig",
+    "PuppetConfig",
     "Rejection",
     "Split",
     "SplitRule",
+    "add_puppets",
     "load_clips",
     "load_split",
     "prepare_corpus",

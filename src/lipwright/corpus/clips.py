@@ -34,13 +34,20 @@ def _open(path: Path) -> PackReader:
     return PackReader(path)
 
 
-def load_clips(folder: Path, split: Split, *, speakers: Iterable[str] | None = None) -> Clips:
+def load_clips(
+    folder: Path,
+    split: Split,
+    *,
+    speakers: Iterable[str] | None = None,
+    with_puppets: bool = True,
+) -> Clips:
     """Open one split of a corpus.
 
     Args:
         folder: What ``prepare_corpus`` wrote.
         split: Which part.
         speakers: Only these; all by default.
+        with_puppets: Take puppets too, not only real clips.
 
     Returns:
         Its clips.
@@ -59,6 +66,7 @@ def load_clips(folder: Path, split: Split, *, speakers: Iterable[str] | None = N
         for line in sorted(Ledger(folder).lines(), key=lambda line: line.clip)
         if isinstance(line, Accepted)
         and line.split == split
+        and (with_puppets or line.driver is None)
         and (wanted is None or line.speaker in wanted)
     )
     if not entries:

@@ -33,6 +33,8 @@ class Accepted:
     """Measured: by how many frames the sound must be moved later to fit the picture."""
     confidence: float | None = None
     """How sure that measurement is: see ``corpus.offset``."""
+    driver: str | None = None
+    """Of a puppet: the clip whose speech and motion it was given. None for a real clip."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

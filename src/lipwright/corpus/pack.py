@@ -6,6 +6,7 @@ ever executed. Frame i of the crops shows time i / 25 of the mel.
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -15,11 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lipwright.errors import CorpusError
+from lipwright.faces import mouth_shape
 from lipwright.speech import Mel
 
 CORPUS_FPS = 25
 CROP_MARGIN = 1.25  # side of the stored crop over that of the crop rule: room to move and turn it
 JPEG_QUALITY = 95
+REST = 20  # percentile of a mouth's shape over a clip that counts as rest
 FORMAT = "lipwright-clip-1"
 
 
@@ -37,6 +40,8 @@ class PackedClip:
     """Who speaks."""
     source: str
     """Where the clip came from, relative to the folder that was prepared."""
+    points: NDArray[np.float32] | None = None
+    """``(N, 468, 2)`` of MediaPipe's face mesh, as shares of the stored crop's side, if known."""
 
 
 def write_pack(clip: PackedClip, path: Path) -> None:
@@ -56,6 +61,8 @@ def write_pack(clip: PackedClip, path: Path) -> None:
         "mel": np.ascontiguousarray(clip.mel, dtype=np.float32),
         "boxes": np.ascontiguousarray(clip.boxes, dtype=np.float32),
     }
+    if clip.points is not None:
+        tensors["points"] = clip.points.astype(np.float16)  # to a twentieth of a pixel
     metadata = {"format": FORMAT, "speaker": clip.speaker, "source": clip.source}
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -100,6 +107,30 @@ class PackReader:
     def num_frames(self) -> int:
         """Number of pictures."""
         return len(self._offsets) - 1
+
+    @property
+    def points(self) -> NDArray[np.float32] | None:
+        """``(N, 468, 2)`` of the face mesh, as shares of the crop's side; None if not stored."""
+        if "points" not in self._file.keys():  # noqa: SIM118 - not a dictionary
+            return None
+        return np.asarray(self._file.get_tensor("points"), dtype=np.float32)
+
+    @cached_property
+    def mouth_shapes(self) -> NDArray[np.float32] | None:
+        """``(N, 4)``: shape of the mouth, see ``faces.mouth_shape``; None without points."""
+        points = self.points
+        return None if points is None else mouth_shape(points)
+
+    @property
+    def mouth_motion(self) -> NDArray[np.float32] | None:
+        """``(N, 4)``: the mouth's shape less that at rest; None without points.
+
+        At rest a mouth is as it is in the lowest fifth of the frames, each number by itself.
+        """
+        shapes = self.mouth_shapes
+        if shapes is None:
+            return None
+        return np.asarray(shapes - np.percentile(shapes, REST, axis=0), dtype=np.float32)
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Decode one crop.

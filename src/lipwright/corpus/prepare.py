@@ -1,21 +1,20 @@
 """From folders of videos to a corpus: one driver over all clips, in several processes."""
 
 import logging
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lipwright.corpus.ledger import Accepted, Ledger, LedgerLine, Rejection, Split
 from lipwright.corpus.offset import ExpertOffsetMeter, read_expert
 from lipwright.corpus.pack import write_pack
+from lipwright.corpus.pool import run_jobs
 from lipwright.corpus.sources import ClipSource, find_clips
 from lipwright.corpus.split import SplitRule, require_disjoint
 from lipwright.corpus.stages import PrepareConfig, prepare_clip
 from lipwright.errors import ConfigError, CorpusError
-from lipwright.faces import Mtcnn
+from lipwright.faces import FaceMesh, Mtcnn
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def prepare_corpus(
         CorpusError: If nothing is found, no clip is on a list of the rule, or the corpus cannot be
             written.
         ConfigError: If a speaker would stand in two splits.
-        CheckpointError: If the expert is missing, damaged or no expert.
+        CheckpointError: If the expert or the landmark network is missing, damaged or another one.
     """
     if num_workers < 1:
         raise ConfigError(f"num_workers must be at least 1, got {num_workers}")
@@ -68,6 +67,9 @@ def prepare_corpus(
     _require_listed(rule, sources)
     if expert is not None:
         read_expert(expert)  # refused here, once, and not in every worker
+    config = config or PrepareConfig()
+    if config.landmarks is not None:
+        FaceMesh(config.landmarks)
     try:
         corpus.mkdir(parents=True, exist_ok=True)
     except OSError as err:
@@ -81,7 +83,14 @@ def prepare_corpus(
         if source.clip not in done and (split := rule.split(source.clip)) is not None
     ]
     num_done = len(done)
-    for line in _run(jobs, config or PrepareConfig(), expert, num_workers=num_workers):
+    lines = run_jobs(
+        jobs,
+        _work,
+        start=partial(_start_worker, config, expert),
+        name=lambda job: job.source.clip,
+        num_workers=num_workers,
+    )
+    for line in lines:
         ledger.append(line)
         num_done += 1
         if isinstance(line, Rejection):
@@ -102,47 +111,25 @@ def _require_listed(rule: SplitRule, sources: list[ClipSource]) -> None:
         log.warning("%d of %d clips are on no list of the split", num_left_out, len(sources))
 
 
-def _run(
-    jobs: list[_Job], config: PrepareConfig, expert: Path | None, *, num_workers: int
-) -> Iterator[LedgerLine]:
-    """Lines of the ledger in the order in which clips are finished."""
-    # Spawned, not forked: OpenVINO's and OpenCV's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        num_workers, mp_context=context, initializer=_start_worker, initargs=(config, expert)
-    ) as pool:
-        waiting = iter(jobs)
-        running: dict[Future[LedgerLine], _Job] = {}
-        try:
-            while True:
-                while len(running) < 2 * num_workers and (job := next(waiting, None)) is not None:
-                    running[pool.submit(_work, job)] = job
-                if not running:
-                    return
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    line = future.result()
-                    running.pop(future)  # after a success: the message below names the others
-                    yield line
-        except BrokenProcessPool as err:
-            clips = ", ".join(job.source.clip for job in running.values())
-            raise CorpusError(
-                f"a worker process died, perhaps for want of memory, near: {clips}; what was "
-                f"finished is kept, run the command again to go on"
-            ) from err
-
-
 class _Worker:
     """What a worker process keeps between clips."""
 
     def __init__(self, config: PrepareConfig, expert: Path | None) -> None:
         self.config = config
+        self.mesh = None
+        if config.landmarks is not None:
+            self.mesh = FaceMesh(config.landmarks, num_threads=1)
         self.detector = Mtcnn(min_face=config.min_face, num_threads=1)
         self.meter = None if expert is None else ExpertOffsetMeter(expert)
 
     def work(self, job: _Job) -> LedgerLine:
         outcome = prepare_clip(
-            job.source, self.detector, self.meter, config=self.config, speaker=job.speaker
+            job.source,
+            self.detector,
+            self.meter,
+            mesh=self.mesh,
+            config=self.config,
+            speaker=job.speaker,
         )
         if isinstance(outcome, Rejection):
             return outcome

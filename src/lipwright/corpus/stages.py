@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from lipwright.corpus.offset import EXPERT_FRAMES, Offset, OffsetMeter
 from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN, PackedClip, encode_crop
 from lipwright.corpus.sources import ClipSource
 from lipwright.errors import ConfigError, LipwrightError, MediaError
-from lipwright.faces import FaceDetector, FaceTrack, crop_face, track_face, widen
+from lipwright.faces import FaceDetector, FaceMesh, FaceTrack, crop_face, track_face, widen
 from lipwright.media import VideoFrame, read_speech, retime
 from lipwright.speech import MEL_RATE, Mel, mel_spectrogram
 
@@ -35,6 +37,8 @@ class PrepareConfig:
     """Frames by which sound and picture may be apart when the measurement is sure."""
     min_confidence: float = 0.25
     """How sure the measurement must be to turn a clip down."""
+    landmarks: Path | None = None
+    """MediaPipe's face mesh network: the points of each face are stored too."""
 
     def __post_init__(self) -> None:
         for name in ("resolution", "detect_every", "min_crop"):
@@ -58,6 +62,7 @@ def prepare_clip(
     detector: FaceDetector,
     meter: OffsetMeter | None,
     *,
+    mesh: FaceMesh | None = None,
     config: PrepareConfig,
     speaker: str,
 ) -> tuple[PackedClip, Offset | None] | Rejection:
@@ -67,6 +72,7 @@ def prepare_clip(
         source: Where picture and sound are.
         detector: Finds faces.
         meter: Measures by how much sound and picture are apart; None leaves that out.
+        mesh: Finds the points of each face, to be stored; None leaves that out.
         config: What is asked of the clip.
         speaker: Who speaks.
 
@@ -74,7 +80,7 @@ def prepare_clip(
         What to pack and what was measured, or the reason for turning the clip down.
     """
     try:
-        return _prepare(source, detector, meter, config=config, speaker=speaker)
+        return _prepare(source, detector, meter, mesh=mesh, config=config, speaker=speaker)
     except Rejected as rejected:
         return Rejection(clip=source.clip, reason=str(rejected))
     except MediaError as err:
@@ -88,6 +94,7 @@ def _prepare(
     detector: FaceDetector,
     meter: OffsetMeter | None,
     *,
+    mesh: FaceMesh | None,
     config: PrepareConfig,
     speaker: str,
 ) -> tuple[PackedClip, Offset | None]:
@@ -97,7 +104,8 @@ def _prepare(
     frames = ((frame.pixels, frame.time) for frame in _at_25_fps(source))
     track = track_face(frames, detector, every=config.detect_every)
     start, end = _usable(track, mel, config=config)
-    crops = _crops(source, track, start, end, config=config)
+    boxes = track.boxes[start:end]
+    crops, points = _crops(source, boxes, start, mesh=mesh, config=config)
     # The mel of the stretch alone; its first column is that of the first frame kept.
     first_column = round(start * MEL_RATE / CORPUS_FPS)
     mel = mel[:, first_column : round(end * MEL_RATE / CORPUS_FPS) + 1]
@@ -112,7 +120,8 @@ def _prepare(
     clip = PackedClip(
         jpegs=tuple(encode_crop(crop) for crop in crops),
         mel=mel,
-        boxes=track.boxes[start:end],
+        boxes=boxes,
+        points=points,
         speaker=speaker,
         source=source.clip,
     )
@@ -154,11 +163,20 @@ def _usable(track: FaceTrack, mel: Mel, *, config: PrepareConfig) -> tuple[int, 
 
 
 def _crops(
-    source: ClipSource, track: FaceTrack, start: int, end: int, *, config: PrepareConfig
-) -> list[NDArray[np.uint8]]:
+    source: ClipSource,
+    boxes: NDArray[np.float32],
+    start: int,
+    *,
+    mesh: FaceMesh | None,
+    config: PrepareConfig,
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32] | None]:
+    """Crops of the frames from ``start`` on, and the points in them."""
     size = round(config.resolution * CROP_MARGIN)
-    return [
-        crop_face(frame.pixels, widen(track.boxes[index], CROP_MARGIN), size=size)
-        for index, frame in enumerate(_at_25_fps(source))
-        if start <= index < end
-    ]
+    frames = islice(_at_25_fps(source), start, start + len(boxes))
+    crops, points = [], []
+    for frame, box in zip(frames, boxes, strict=True):
+        wide = widen(box, CROP_MARGIN)
+        crops.append(crop_face(frame.pixels, wide, size=size))
+        if mesh is not None:
+            points.append((mesh.points(frame.pixels, box) - wide[:2]) / (wide[2:] - wide[:2]))
+    return crops, None if mesh is None else np.stack(points)

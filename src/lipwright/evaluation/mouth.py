@@ -7,24 +7,7 @@ from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
 
-# Points of MediaPipe's face mesh.
-UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
-LEFT_EYE_OUTER, RIGHT_EYE_OUTER = 33, 263
 MAX_LAG = 5  # frames
-
-
-def mouth_opening(points: NDArray[np.float32]) -> float:
-    """Gap between the inner lips, as a share of the distance between the outer eye corners.
-
-    Args:
-        points: ``(468, 2)`` pixels of MediaPipe's face mesh.
-
-    Returns:
-        0 for a closed mouth; about 0.3 for a wide open one.
-    """
-    gap = np.hypot(*(points[UPPER_INNER_LIP] - points[LOWER_INNER_LIP]))
-    eyes = np.hypot(*(points[LEFT_EYE_OUTER] - points[RIGHT_EYE_OUTER]))
-    return float(gap / eyes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

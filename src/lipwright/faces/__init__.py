@@ -2,28 +2,36 @@
 
 from lipwright.faces.boxes import Boxes, Detection, FaceDetector
 from lipwright.faces.crop import (
+    CROP_RULES,
     CROP_SIDE,
     MOUTH_ROW,
+    CropRule,
     box_to_square,
     crop_box,
     crop_face,
     widen,
 )
+from lipwright.faces.mesh import FaceMesh, mouth_opening, mouth_shape
 from lipwright.faces.mtcnn import Mtcnn
 from lipwright.faces.track import CHOICES, FaceTrack, require_choice, smooth_boxes, track_face
 
 __all__ = [
     "CHOICES",
+    "CROP_RULES",
     "CROP_SIDE",
     "MOUTH_ROW",
     "Boxes",
+    "CropRule",
     "Detection",
     "FaceDetector",
+    "FaceMesh",
     "FaceTrack",
     "Mtcnn",
     "box_to_square",
     "crop_box",
     "crop_face",
+    "mouth_opening",
+    "mouth_shape",
     "require_choice",
     "smooth_boxes",
     "track_face",

@@ -1,5 +1,7 @@
 """The one crop rule of preparation, training and inference: where in the frame the networks look.
 
+(And, for generators that others trained, the released system's rule.)
+
 The unit is the distance between the middle of the eyes and the middle of the mouth (or between
 the eyes, whichever is longer, so that a nod does not shrink the crop). The crop is a square, 2.4
 units wide, from 0.45 above the eyes to 0.95 below the mouth. A chin at rest is about 0.6 units
@@ -7,14 +9,19 @@ below the middle of the mouth, that of a wide open mouth 0.9. The lower half, wh
 draws, begins between the nose and the upper lip.
 """
 
+from collections.abc import Callable
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
+from lipwright.faces.boxes import Detection
 
 CROP_SIDE = 2.4  # units
 EYES_TO_CENTRE = 0.75  # units, along the line from the eyes to the mouth
+RELEASED_CHIN = 10  # pixels below the detector's box (pads 0 10 0 0)
 MOUTH_ROW = 0.5 + (1.0 - EYES_TO_CENTRE) / CROP_SIDE  # of the crop's height, head upright
 
 
@@ -35,6 +42,25 @@ def crop_box(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
     centre = eyes + EYES_TO_CENTRE * unit * down
     half = CROP_SIDE * unit / 2
     return np.array([*(centre - half), *(centre + half)], dtype=np.float32)
+
+
+def released_box(detection: Detection) -> NDArray[np.float32]:
+    """The detector's box and ten pixels below it, as the released inference pads it.
+
+    Args:
+        detection: A face.
+
+    Returns:
+        ``(4,)`` float32 half-open pixels x0 y0 x1 y1, not square; may reach out of the frame.
+    """
+    return np.asarray(detection.box + np.array([0, 0, 0, RELEASED_CHIN]), dtype=np.float32)
+
+
+CropRule = Literal["lipwright", "released"]
+CROP_RULES: dict[CropRule, Callable[[Detection], NDArray[np.float32]]] = {
+    "lipwright": lambda detection: crop_box(detection.landmarks),
+    "released": released_box,
+}
 
 
 def widen(box: NDArray[np.float32], factor: float) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
 from lipwright.faces.boxes import Detection, FaceDetector
-from lipwright.faces.crop import crop_box
+from lipwright.faces.crop import CROP_RULES, CropRule
 
 MAX_GAP = Fraction(2, 5)  # seconds without a face that are bridged
 SMOOTHING = Fraction(3, 25)  # seconds: standard deviation of the window
@@ -75,6 +75,7 @@ def track_face(
     choice: str = "largest",
     every: int = 1,
     smoothing: Fraction = SMOOTHING,
+    crop: CropRule = "lipwright",
 ) -> FaceTrack:
     """Follow one face through a video, keeping boxes only, never frames.
 
@@ -85,6 +86,7 @@ def track_face(
             ``leftmost`` or ``rightmost``.
         every: Look for faces in every this many frames, and in the last.
         smoothing: Standard deviation of the smoothing window in seconds; 0 for none.
+        crop: Rule that turns a face into the box that is followed.
 
     Returns:
         The track; gaps of up to 0.4 s are bridged, longer ones have no face. The first box is held
@@ -111,7 +113,7 @@ def track_face(
             )
             if followed is not None:
                 looks.append((index, followed))
-    boxes, is_found = _boxes_between(times, looks, every=every)
+    boxes, is_found = _boxes_between(times, looks, every=every, crop=crop)
     return FaceTrack(
         times=tuple(times),
         boxes=smooth_boxes(times, boxes, smoothing=smoothing),
@@ -162,12 +164,16 @@ def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _boxes_between(
-    times: list[Fraction], looks: list[tuple[int, Detection]], *, every: int
+    times: list[Fraction],
+    looks: list[tuple[int, Detection]],
+    *,
+    every: int,
+    crop: CropRule,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Crop boxes of all frames: straight lines between near looks at one face."""
     boxes = np.full((len(times), 4), np.nan, dtype=np.float32)
     for index, seen in looks:
-        boxes[index] = crop_box(seen.landmarks)
+        boxes[index] = CROP_RULES[crop](seen)
     for (before, seen_before), (after, seen_after) in pairwise(looks):
         is_one_face = _overlap(seen_before.box, seen_after.box) >= _MIN_OVERLAP
         if is_one_face and _are_near(times, before, after, every=every):

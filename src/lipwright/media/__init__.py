@@ -2,6 +2,7 @@
 
 from lipwright.media.retime import retime
 from lipwright.media.sound import SPEECH_RATE, read_speech
+from lipwright.media.stills import is_still_picture
 from lipwright.media.video import Frame, VideoFrame, VideoInfo, probe, read_frames
 from lipwright.media.writer import VideoWriter, require_writable
 
@@ -11,6 +12,7 @@ __all__ = [
     "VideoFrame",
     "VideoInfo",
     "VideoWriter",
+    "is_still_picture",
     "probe",
     "read_frames",
     "read_speech",

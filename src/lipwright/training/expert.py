@@ -1,16 +1,15 @@
 """Train the lip-sync expert: which speech do these lips say?"""
 
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from lipwright.checkpoints import Metadata, write_weights
+from lipwright.checkpoints import Metadata
 from lipwright.corpus import load_clips
-from lipwright.models.build import build_network, resolution_of
+from lipwright.models.build import build_network, resolution_of, save_network
 from lipwright.training.engine import Engine
 from lipwright.training.loop import set_learning_rate
 from lipwright.training.losses import in_clip_contrastive_loss, sync_loss
@@ -155,15 +154,3 @@ def _pair_accuracy(in_sync: Tensor, off_sync: Tensor) -> float:
         off_sync[None] < candidates[:, None]
     ).float().mean(dim=1)
     return float(right.max()) / 2
-
-
-def save_network(network: nn.Module, path: Path, meta: Metadata) -> None:
-    """Write a network's weights.
-
-    Args:
-        network: Whose.
-        path: File to write.
-        meta: What it is.
-    """
-    state = cast(dict[str, Tensor], network.state_dict())
-    write_weights(path, {key: t.detach().cpu().numpy() for key, t in state.items()}, meta)

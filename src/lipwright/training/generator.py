@@ -19,12 +19,17 @@ from lipwright.checkpoints import Metadata
 from lipwright.corpus import load_clips
 from lipwright.errors import ConfigError, TrainingError
 from lipwright.faces import MOUTH_ROW
-from lipwright.models.build import build_network, load_network, resolution_of
+from lipwright.models.build import build_network, load_network, resolution_of, save_network
 from lipwright.models.compact import CompactExpert, CompactGenerator
 from lipwright.models.discriminator import lower_half
 from lipwright.models.syncnet import SyncNet
+from lipwright.training.articulation import (
+    Articulation,
+    MouthReader,
+    articulation_loss,
+    correlation,
+)
 from lipwright.training.engine import Engine
-from lipwright.training.expert import save_network
 from lipwright.training.loop import set_learning_rate
 from lipwright.training.losses import (
     adversarial_loss,
@@ -41,6 +46,7 @@ from lipwright.training.windows import Batch, GeneratorWindows, WindowConfig
 WEIGHTS_NAME = "generator.safetensors"
 _EVALUATION_SEED = 977
 _SHEET_ROWS = 8
+_READER_RATE = 1e-3
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -64,10 +70,18 @@ class GeneratorTrainer:
         discriminator = build_network(
             "discriminator", recipe.discriminator.architecture, recipe.discriminator.options
         )
+        self._articulation = Articulation(generator) if recipe.articulation > 0 else None
+        learning = nn.ModuleList([generator])
+        if self._articulation is not None:
+            learning.append(self._engine.place(self._articulation))
+        self._reader, self._reader_optimizer = self._engine.prepare(
+            reader := MouthReader(self._resolution),
+            torch.optim.Adam(reader.parameters(), lr=_READER_RATE),
+        )
         self._generator, self._optimizer = self._engine.prepare(
             generator,
             torch.optim.Adam(
-                generator.parameters(),
+                learning.parameters(),
                 lr=recipe.optimizer.learning_rate,
                 betas=recipe.optimizer.betas,
             ),
@@ -99,10 +113,13 @@ class GeneratorTrainer:
                 "generator": self._engine.unwrap(self._generator),
                 "mean": self._mean,
                 "discriminator": self._engine.unwrap(self._discriminator),
+                "reader": self._engine.unwrap(self._reader),
+                **({} if self._articulation is None else {"articulation": self._articulation}),
             },
             optimizers={
                 "generator": self._optimizer,
                 "discriminator": self._discriminator_optimizer,
+                "reader": self._reader_optimizer,
             },
             identity={
                 "kind": "generator",
@@ -132,9 +149,15 @@ class GeneratorTrainer:
             with_speech_changes=data.with_speech_changes and is_training,
             with_picture_changes=data.with_picture_changes and is_training,
             speaker_balance=data.speaker_balance if is_training else 1.0,
+            puppet_share=data.puppet_share,
         )
         clips = load_clips(data.corpus, "train" if split == "train" else "val")
-        return GeneratorWindows(clips, config)
+        return GeneratorWindows(
+            clips,
+            config,
+            with_motion=self._recipe.needs_landmarks,
+            single_until=self._recipe.single_until if is_training else 0,
+        )
 
     def step(self, batch: Batch) -> dict[str, float]:
         """Learn from one batch of :class:`GeneratorWindows`."""
@@ -157,6 +180,15 @@ class GeneratorTrainer:
             "generator/sync_weight": sync_weight,
             "generator/adversarial_weight": adversarial_weight,
         }
+        if self._articulation is not None:
+            heard = self._articulation(
+                self._engine.unwrap(self._generator), batch["mel"].flatten(0, 1)
+            )
+            articulation = articulation_loss(heard, batch["motion"].flatten(0, 1))
+            loss = loss + recipe.articulation * articulation
+            terms["generator/articulation"] = float(articulation.detach())
+        if recipe.reading.weight > 0:
+            loss = loss + self._reading(drawn, true, batch["shape"], terms)
         if sync_weight > 0:
             sync = self._sync(drawn, batch["sync_mel"])
             loss = loss + sync_weight * sync
@@ -172,6 +204,23 @@ class GeneratorTrainer:
         if adversarial_weight > 0:
             terms["discriminator/loss"] = self._step_discriminator(drawn.detach(), true)
         return terms
+
+    def _reading(
+        self, drawn: Tensor, true: Tensor, shape: Tensor, terms: dict[str, float]
+    ) -> Tensor:
+        """Let the reader learn from true faces; the weighted term of what it reads from drawn."""
+        shape = shape.flatten(0, 1)
+        learnt = articulation_loss(self._reader(true.flatten(0, 1)), shape)
+        self._engine.minimise(learnt, self._reader, self._reader_optimizer, clip_norm=1.0)
+        terms["reader/loss"] = float(learnt.detach())
+        terms["generator/reading_weight"] = weight = self._recipe.reading.at(self.state.step)
+        if weight == 0:
+            return torch.zeros((), device=drawn.device)
+        self._reader.requires_grad_(False)
+        reading = articulation_loss(self._reader(drawn.flatten(0, 1)), shape)
+        self._reader.requires_grad_(True)
+        terms["generator/reading"] = float(reading.detach())
+        return weight * reading
 
     def _step_discriminator(self, drawn: Tensor, true: Tensor) -> float:
         recipe = self._recipe
@@ -227,6 +276,8 @@ class GeneratorTrainer:
         """On held-out speakers, by the running mean of the weights."""
         network = self._mean.eval()
         totals: dict[str, list[float]] = {}
+        openings: list[tuple[Tensor, Tensor]] = []
+        drawn_openings: list[tuple[Tensor, Tensor]] = []
         for index in range(self._recipe.run.evaluate_batches):
             batch = self._engine.move(self._held_out.batch(index))
             true = batch["faces"].float() / 255
@@ -240,7 +291,18 @@ class GeneratorTrainer:
                 totals.setdefault("held_out/sync_of_true", []).append(
                     float(self._sync(true, batch["sync_mel"]))
                 )
-        return {name: float(np.mean(values)) for name, values in totals.items()}
+            if self._articulation is not None:
+                heard = self._articulation(network.module, batch["mel"].flatten(0, 1))
+                openings.append((heard[:, 0], batch["motion"].flatten(0, 1)[:, 0]))
+            if self._recipe.reading.weight > 0:
+                read = self._reader(drawn.flatten(0, 1))[:, 0]
+                drawn_openings.append((read, batch["shape"].flatten(0, 1)[:, 0]))
+        means = {name: float(np.mean(values)) for name, values in totals.items()}
+        for name, pairs in (("heard", openings), ("drawn", drawn_openings)):
+            if pairs:
+                found, true = (torch.cat(rows) for rows in zip(*pairs, strict=True))
+                means[f"held_out/opening_{name}"] = correlation(found, true)
+        return means
 
     @torch.no_grad()
     def sheet(self) -> NDArray[np.uint8]:

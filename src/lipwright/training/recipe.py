@@ -48,6 +48,8 @@ class DataConfig:
     """Augment the picture: colour, mirror, small affine."""
     speaker_balance: float = 0.5
     """0 draws clips alike, 1 draws speakers alike."""
+    puppet_share: float | None = None
+    """Share of the windows that come from puppets; by default they are speakers like others."""
     description: str = ""
     """What the corpus is, with attributions; goes into the weights."""
     licence: str = "unknown"
@@ -61,6 +63,8 @@ class DataConfig:
             )
         if not 0 <= self.speaker_balance <= 1:
             raise ConfigError(f"speaker_balance must be from 0 to 1, got {self.speaker_balance}")
+        if self.puppet_share is not None and not 0 <= self.puppet_share <= 1:
+            raise ConfigError(f"puppet_share must be from 0 to 1, got {self.puppet_share}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +212,14 @@ class GeneratorRecipe:
     """The expert's term."""
     adversarial: Term = field(default_factory=Term)
     """The discriminator's term."""
+    articulation: float = 0.0
+    """Weight of the articulation loss: the speech encoder also has to tell how the mouth moves, as
+    landmarks saw it. Needs a corpus that was prepared with landmarks."""
+    reading: Term = field(default_factory=Term)
+    """The term of the mouth that was drawn: a network that learns from true faces what landmarks
+    say of them reads its shape. Needs such a corpus too."""
+    single_until: int = 0
+    """Batches before this step hold single frames of five times as many windows."""
     mouth_factor: float = 1.0
     """Weight of the mouth's pixels in the reconstruction over that of the corners; 1 is the
     paper's plain mean."""
@@ -216,6 +228,16 @@ class GeneratorRecipe:
 
     def __post_init__(self) -> None:
         _positive(self, "mouth_factor")
+        if not self.articulation >= 0 or self.single_until < 0:
+            raise ConfigError(
+                f"articulation and single_until must be at least 0, got {self.articulation} and "
+                f"{self.single_until}"
+            )
+        if self.sync.weight > 0 and self.single_until > self.sync.start:
+            raise ConfigError(
+                f"the expert judges five frames in a row: single_until must not be after the "
+                f"start of sync, got {self.single_until} and {self.sync.start}"
+            )
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay must be from 0 to below 1, got {self.ema_decay}")
         if self.sync.weight + self.adversarial.weight >= 1:
@@ -225,6 +247,11 @@ class GeneratorRecipe:
             )
         if self.expert is None and (self.sync.weight > 0 or self.with_speech_of_expert):
             raise ConfigError('sync has weight but no expert is given: expert = "FILE"')
+
+    @property
+    def needs_landmarks(self) -> bool:
+        """Whether a term looks at the mouths' landmarks."""
+        return self.articulation > 0 or self.reading.weight > 0
 
 
 def load_recipe(path: Path, kind: type[T]) -> T:

@@ -52,6 +52,8 @@ class WindowConfig:
     speaker_balance: float = 0.5
     """0 draws clips alike, 1 draws speakers alike: weight of a clip is n ** -balance for a speaker
     of n clips."""
+    puppet_share: float | None = None
+    """Share of the windows that come from puppets; None draws them like other speakers."""
 
 
 class WindowSource(Protocol):
@@ -75,6 +77,10 @@ class _Drawer:
         speakers = [clips.entries[i].speaker for i in long_enough]
         counts = Counter(speakers)
         weights = np.array([counts[s] ** -config.speaker_balance for s in speakers])
+        is_puppet = np.array([clips.entries[i].driver is not None for i in long_enough])
+        if config.puppet_share is not None and is_puppet.any() and not is_puppet.all():
+            weights[is_puppet] *= config.puppet_share / weights[is_puppet].sum()
+            weights[~is_puppet] *= (1 - config.puppet_share) / weights[~is_puppet].sum()
         self._probabilities = weights / weights.sum()
 
     def rng(self, step: int) -> np.random.Generator:
@@ -162,14 +168,29 @@ class ExpertWindows:
 class GeneratorWindows:
     """Batches for the generator: five frames to draw, a reference, and the speech of each."""
 
-    def __init__(self, clips: Clips, config: WindowConfig) -> None:
+    def __init__(
+        self,
+        clips: Clips,
+        config: WindowConfig,
+        *,
+        with_motion: bool = False,
+        single_until: int = 0,
+    ) -> None:
         """Prepare to draw.
 
         Args:
             clips: Where from.
             config: How.
+            with_motion: Add shape and motion of the mouth, from the landmarks in the corpus.
+            single_until: Batches before this one hold windows of one frame, and five times as
+                many: frames of more people, where nothing looks at five in a row yet.
+
+        Raises:
+            CorpusError: If no clip is long enough, or one has no landmarks.
         """
         self._drawer = _Drawer(clips, config, min_frames=_SHORTEST)
+        self._with_motion = with_motion
+        self._single_until = single_until
 
     def batch(self, step: int) -> Batch:
         """Make one batch.
@@ -178,32 +199,46 @@ class GeneratorWindows:
             step: Its number.
 
         Returns:
-            ``faces`` ``(B, 5, 3, R, R)`` uint8; ``reference`` ``(B, 3, R, R)`` uint8 from another
-            time of the clip; ``mel`` ``(B, 5, 1, 80, 16)``, the window of each frame; ``sync_mel``
-            ``(B, 12, 1, 80, 16)``, windows for the expert, never augmented: first that of the
-            five frames, then others of the clip.
+            ``faces`` ``(B, T, 3, R, R)`` uint8; ``reference`` ``(B, 3, R, R)`` uint8 from another
+            time of the clip; ``mel`` ``(B, T, 1, 80, 16)``, the window of each frame; ``shape`` and
+            ``motion`` ``(B, T, 4)`` of the mouth, see ``PackReader``, if asked for. With T = 5 also
+            ``sync_mel`` ``(B, 12, 1, 80, 16)``, windows for the expert, never augmented: first
+            that of the five frames, then others of the clip.
         """
         rng = self._drawer.rng(step)
-        batch: dict[str, list[NDArray[np.generic]]] = {
-            "faces": [],
-            "reference": [],
-            "mel": [],
-            "sync_mel": [],
+        is_single = step < self._single_until
+        num_frames = 1 if is_single else NUM_FRAMES
+        num_windows = self._drawer.config.batch_size * (NUM_FRAMES // num_frames)
+        rows = [self._window(num_frames, rng) for _ in range(num_windows)]
+        return {name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]}
+
+    def _window(self, num_frames: int, rng: np.random.Generator) -> dict[str, NDArray[np.generic]]:
+        clip = self._drawer.clip(rng)
+        change = self._drawer.picture_change(rng)
+        start = int(rng.integers(0, clip.num_frames - NUM_FRAMES + 1))
+        frames = list(range(start, start + num_frames))
+        reference = _reference(clip.num_frames, start, rng)
+        faces = self._drawer.faces(clip, [*frames, reference], change)
+        row: dict[str, NDArray[np.generic]] = {
+            "faces": faces[:-1],
+            "reference": faces[-1],
+            "mel": self._drawer.speech(clip, frames, lead=FRAME_LEAD, rng=rng),
         }
-        for _ in range(self._drawer.config.batch_size):
-            clip = self._drawer.clip(rng)
-            change = self._drawer.picture_change(rng)
-            start = int(rng.integers(0, clip.num_frames - NUM_FRAMES + 1))
-            frames = list(range(start, start + NUM_FRAMES))
-            reference = _reference(clip.num_frames, start, rng)
-            faces = self._drawer.faces(clip, [*frames, reference], change)
-            batch["faces"].append(faces[:-1])
-            batch["reference"].append(faces[-1])
-            batch["mel"].append(self._drawer.speech(clip, frames, lead=FRAME_LEAD, rng=rng))
+        if self._with_motion:
+            row["shape"], row["motion"] = (rows[frames] for rows in _articulation(clip))
+        if num_frames == NUM_FRAMES:
             others = [_other_start(clip.num_frames, start, rng) for _ in range(NUM_CANDIDATES - 1)]
             expert_starts = _starts([start, *others], lead=EXPERT_LEAD)
-            batch["sync_mel"].append(cut_windows(clip.mel, expert_starts))
-        return {name: torch.from_numpy(np.stack(rows)) for name, rows in batch.items()}
+            row["sync_mel"] = cut_windows(clip.mel, expert_starts)
+        return row
+
+
+def _articulation(clip: PackReader) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if clip.mouth_shapes is None or clip.mouth_motion is None:
+        raise CorpusError(
+            f"{clip.path} has no landmarks; prepare the corpus again with --landmarks"
+        )
+    return clip.mouth_shapes, clip.mouth_motion
 
 
 def _starts(frames: list[int], *, lead: int) -> NDArray[np.int64]:

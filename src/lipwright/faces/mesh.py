@@ -7,11 +7,19 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from lipwright.errors import CheckpointError
-from lipwright.faces import crop_face, widen
+from lipwright.faces.crop import crop_face, widen
 
+# Points of MediaPipe's face mesh.
+UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
+UPPER_OUTER_LIP, LOWER_OUTER_LIP = 0, 17
+LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 61, 291  # of the picture, not of the person
+LEFT_EYE_OUTER, RIGHT_EYE_OUTER = 33, 263
+NOSE_TIP, CHIN = 1, 152
+
+NUM_POINTS = 468
 MESH_SIZE = 192  # pixels: what the network takes
 MESH_MARGIN = 1.5  # of its square over that of the crop rule: measured best against MTCNN
-_TAKES, _GIVES = [1, MESH_SIZE, MESH_SIZE, 3], [1, 1, 1, 3 * 468]
+_TAKES, _GIVES = [1, MESH_SIZE, MESH_SIZE, 3], [1, 1, 1, 3 * NUM_POINTS]
 
 
 class FaceMesh:
@@ -61,3 +69,40 @@ class FaceMesh:
         points = np.asarray(result, dtype=np.float32).reshape(-1, 3)[:, :2]
         scale = (wide[2:] - wide[:2]) / MESH_SIZE
         return np.asarray(points * scale + wide[:2], dtype=np.float32)
+
+
+def mouth_opening(points: NDArray[np.float32]) -> float:
+    """Gap between the inner lips, as a share of the distance between the outer eye corners.
+
+    Args:
+        points: ``(468, 2)`` pixels of MediaPipe's face mesh.
+
+    Returns:
+        0 for a closed mouth; about 0.3 for a wide open one.
+    """
+    return float(mouth_shape(points)[0])
+
+
+SHAPE_NAMES = ("opening", "width", "height", "jaw")
+
+
+def mouth_shape(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a mouth does, in four numbers.
+
+    Args:
+        points: ``(..., 468, 2)`` of MediaPipe's face mesh, in any unit.
+
+    Returns:
+        ``(..., 4)`` float32: gap between the inner lips, distance of the corners, height over the
+        outer lips, distance of nose and chin; all in distances of the outer eye corners.
+    """
+    pairs = (
+        (UPPER_INNER_LIP, LOWER_INNER_LIP),
+        (LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER),
+        (UPPER_OUTER_LIP, LOWER_OUTER_LIP),
+        (NOSE_TIP, CHIN),
+        (LEFT_EYE_OUTER, RIGHT_EYE_OUTER),
+    )
+    lengths = [np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1) for a, b in pairs]
+    *shape, eyes = lengths
+    return np.asarray(np.stack(shape, axis=-1) / eyes[..., None], dtype=np.float32)

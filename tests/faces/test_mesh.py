@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from lipwright.errors import CheckpointError
-from lipwright.evaluation import FaceMesh, mouth_opening
-from lipwright.faces import Detection, Mtcnn, crop_box
+from lipwright.faces import Detection, FaceMesh, Mtcnn, crop_box, mouth_opening, mouth_shape
 
 MODELS = Path(__file__).parents[2].parent / "shared" / "models"
 FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1
@@ -122,3 +121,39 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes) ->
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="cannot read"):
         FaceMesh(path)
+
+
+@pytest.fixture
+def drawn() -> NDArray[np.float32]:
+    """Ten pixels between the outer eye corners; a mouth 6 wide, open by 1, 3 over its lips."""
+    points = np.random.default_rng(0).uniform(0, 100, (468, 2)).astype(np.float32)
+    points[[33, 263]] = (40, 30), (46, 38)  # a tilted head: 3, 4, 5
+    points[[61, 291]] = (40, 50), (46, 50)
+    points[[13, 14]] = (43, 50), (43, 51)
+    points[[0, 17]] = (43, 49), (43, 52)
+    points[[1, 152]] = (43, 44), (43, 57)
+    return points
+
+
+def test_mouth_shape_is_in_distances_of_the_eye_corners(drawn: NDArray[np.float32]) -> None:
+    shape = mouth_shape(drawn)
+    assert shape.dtype == np.float32
+    np.testing.assert_allclose(shape, [0.1, 0.6, 0.3, 1.3], rtol=1e-6)
+    assert mouth_opening(drawn) == pytest.approx(0.1)
+
+
+def test_mouth_shape_is_the_same_in_any_unit_and_place(drawn: NDArray[np.float32]) -> None:
+    turn = np.array([[0, -1], [1, 0]], dtype=np.float32)
+    np.testing.assert_allclose(
+        mouth_shape(drawn @ turn / 160 + 0.25), mouth_shape(drawn), rtol=1e-3
+    )
+
+
+def test_mouth_shapes_of_many_faces_are_those_of_each(drawn: NDArray[np.float32]) -> None:
+    other = drawn.copy()
+    other[14] += (0, 1)
+    faces = np.stack([[drawn, other, drawn], [other, other, drawn]])  # (2, 3, 468, 2)
+    shapes = mouth_shape(faces)
+    assert shapes.shape == (2, 3, 4)
+    np.testing.assert_allclose(shapes[..., 0], [[0.1, 0.2, 0.1], [0.2, 0.2, 0.1]], rtol=1e-6)
+    np.testing.assert_allclose(shapes[0, 1, 1:], mouth_shape(drawn)[1:], rtol=1e-6)
