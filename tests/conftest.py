@@ -41,8 +41,14 @@ def astronaut_file(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPa
     return path
 
 
-def make_pack_corpus(folder: Path, face: NDArray[np.uint8], *, num_frames: int = 40) -> Path:
-    """Write a corpus of one face in several colours, whose mouth and mel move together."""
+def make_pack_corpus(
+    folder: Path,
+    face: NDArray[np.uint8],
+    *,
+    num_frames: int = 40,
+    with_landmarks: bool = True,
+) -> Path:
+    """Write a corpus of one face in several colours, whose mouth, mel and points move together."""
     box = crop_box(Mtcnn().detect(face)[0].landmarks)
     rng = np.random.default_rng(5)
     ledger = Ledger(folder)
@@ -67,6 +73,7 @@ def make_pack_corpus(folder: Path, face: NDArray[np.uint8], *, num_frames: int =
             boxes=np.tile(box, (num_frames, 1)),
             speaker=speaker,
             source=f"{speaker}/{number}",
+            points=_points(opening) if with_landmarks else None,
         )
         write_pack(clip, folder / file)
         ledger.append(
@@ -81,7 +88,28 @@ def make_pack_corpus(folder: Path, face: NDArray[np.uint8], *, num_frames: int =
     return folder
 
 
+def _points(opening: NDArray[np.float64]) -> NDArray[np.float32]:
+    """``(N, 468, 2)``: meshes of which no more than the mouth's own points make sense."""
+    points = np.random.default_rng(3).random((468, 2))
+    points[[33, 263]] = (0.3, 0.35), (0.7, 0.35)  # outer corners of the eyes
+    points[[1, 152]] = (0.5, 0.5), (0.5, 0.9)  # nose and chin
+    points[[61, 291]] = (0.4, 0.65), (0.6, 0.65)  # corners of the mouth
+    points[[0, 13]], points[[14, 17]] = (0.5, 0.62), (0.5, 0.62)  # upper lip, lower lip
+    frames = np.tile(points, (len(opening), 1, 1))
+    frames[:, [14, 17, 152], 1] += (0.3 * 0.4 * opening)[:, None]  # 0.4 between the eyes
+    return frames.astype(np.float32)
+
+
 @pytest.fixture(scope="session")
 def pack_corpus(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small corpus, ready for training; do not write to it."""
     return make_pack_corpus(tmp_path_factory.mktemp("corpus"), astronaut)
+
+
+@pytest.fixture(scope="session")
+def pack_corpus_without_landmarks(
+    astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same, shorter and without the points of its faces; do not write to it."""
+    folder = tmp_path_factory.mktemp("plain-corpus")
+    return make_pack_corpus(folder, astronaut, num_frames=20, with_landmarks=False)

@@ -5,12 +5,13 @@ The front door is :func:`sync`; everything raised on purpose is a :class:`Lipwri
 
 from lipwright.checkpoints import ModelEntry, available_models
 from lipwright.errors import LipwrightError
-from lipwright.inference import Progress, SyncResult, sync
+from lipwright.inference import Progress, SyncOptions, SyncResult, sync
 
 __all__ = [
     "LipwrightError",
     "ModelEntry",
     "Progress",
+    "SyncOptions",
     "SyncResult",
     "available_models",
     "sync",

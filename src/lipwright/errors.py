@@ -24,6 +24,14 @@ class CheckpointError(LipwrightError):
     """A weights file is missing, damaged, or holds something else than was asked for."""
 
 
+class DownloadError(LipwrightError):
+    """A file cannot be fetched from anywhere it is said to be."""
+
+
+class LicenceError(LipwrightError):
+    """A model's licence does not permit every use, and nobody has accepted it."""
+
+
 class CorpusError(LipwrightError):
     """A training corpus is missing, damaged, or too small for what was asked of it."""
 

@@ -20,9 +20,10 @@ def run(*words: str | Path) -> int:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], ["sync", "prepare", "train", "export", "models"]),
+        ([], ["sync", "prepare", "puppets", "train", "export", "models"]),
         (["sync"], ["FACE", "SPEECH", "--out", "--model", "lipwright sync portrait.jpg"]),
-        (["prepare"], ["--to", "--split", "--workers", "ledger", "LRS2"]),
+        (["prepare"], ["--to", "--split", "--workers", "--landmarks", "ledger", "LRS2"]),
+        (["puppets"], ["PORTRAITS", "--to", "--landmarks", "--split", "--max-opening"]),
         (["train"], ["expert", "generator"]),
         (["train", "expert"], ["RECIPE", "--out", "--verbose"]),
         (["train", "generator"], ["RECIPE", "--out", "--verbose"]),
@@ -47,6 +48,7 @@ def test_help_says_what_a_command_takes(
         ["sync", "face.mp4"],
         ["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--colour", "red"],
         ["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--min-face", "small"],
+        ["puppets", "portraits", "--to", "corpus"],
         ["export", "w.safetensors"],
     ],
     ids=" ".join,
@@ -66,6 +68,10 @@ def test_wrong_use_leaves_with_two(words: list[str], capsys: pytest.CaptureFixtu
         (["sync", "a.mp4", "b.wav", "-o", "c.gif"], "unknown kind of video '.gif'"),
         (["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--model", "x"], "known: lipwright-96"),
         (["prepare", "nowhere", "--to", "corpus"], "no such folder: 'nowhere'"),
+        (
+            ["puppets", "nowhere", "--to", "corpus", "--landmarks", "none.tflite"],
+            "no such landmark network: 'none.tflite'",
+        ),
         (["train", "expert", "none.toml", "-o", "run"], "cannot read the recipe none.toml"),
         (["export", "none.safetensors", "-o", "x.onnx"], "no such weights file"),
     ],

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import lipwright
 from lipwright.errors import CheckpointError, ConfigError, LipwrightError, MediaError, NoFaceError
 from lipwright.faces import Mtcnn, crop_box
-from lipwright.inference import Progress
+from lipwright.inference import Progress, SyncOptions
 from lipwright.media import read_frames, read_speech
 
 RATE = 16_000
@@ -267,9 +267,9 @@ def test_unknown_choices_and_sizes_are_refused(
     astronaut_file: Path, speech: Path, out: Path
 ) -> None:
     with pytest.raises(ConfigError, match="unknown face choice 'prettiest'; one of: largest"):
-        lipwright.sync(astronaut_file, speech, out, choice="prettiest")
+        lipwright.sync(astronaut_file, speech, out, options=SyncOptions(face_choice="prettiest"))
     with pytest.raises(ConfigError, match="min_face"):
-        lipwright.sync(astronaut_file, speech, out, min_face=0.0)
+        lipwright.sync(astronaut_file, speech, out, options=SyncOptions(min_face=0.0))
 
 
 @pytest.mark.parametrize("what", [KeyboardInterrupt, OSError(28, "No space left on device")])

@@ -12,6 +12,7 @@ from lipwright.speech import (
     SILENCE,
     WINDOW_LENGTH,
     Mel,
+    aligned_starts,
     cut_windows,
     window_starts,
 )
@@ -97,10 +98,21 @@ def test_training_and_inference_cut_by_the_same_function() -> None:
     training = pytest.importorskip("lipwright.training.windows")
     assert training.window_starts is window_starts
     assert training.cut_windows is cut_windows
-    assert plan.window_starts is window_starts
+    assert plan.aligned_starts is aligned_starts
+    times = [Fraction(frame, 25) for frame in range(50)]
+    assert list(aligned_starts(times, "centred")) == list(window_starts(times))
     # The generator is trained with the lead that inference takes by default.
     assert training.FRAME_LEAD is FRAME_LEAD
     assert list(window_starts([Fraction(1)])) == list(window_starts([Fraction(1)], lead=FRAME_LEAD))
+
+
+def test_the_released_alignments_are_those_of_the_released_code() -> None:
+    frames = range(200)
+    times = [Fraction(frame, 25) for frame in frames]
+    assert list(aligned_starts(times, "released")) == [int(i * (80.0 / 25)) for i in frames]
+    # The released training pairs frame i with the window of frame i - 1.
+    trained = [int(80.0 * ((i - 1) / 25.0)) for i in frames[1:]]
+    assert list(aligned_starts(times, "trained"))[1:] == trained
 
 
 def test_windows_hold_the_columns_from_their_start() -> None:

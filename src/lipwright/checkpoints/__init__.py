@@ -1,5 +1,8 @@
 """Weights files in and out; knows no network."""
 
+from lipwright.checkpoints.catalogue import RemoteModel, load_catalogue
+from lipwright.checkpoints.home import models_folder
+from lipwright.checkpoints.licences import is_permissive, require_licence
 from lipwright.checkpoints.onnx import read_onnx, read_onnx_metadata
 from lipwright.checkpoints.registry import (
     DEFAULT_EXPERT,
@@ -7,6 +10,9 @@ from lipwright.checkpoints.registry import (
     ModelEntry,
     available_models,
     model_path,
+    pull_model,
+    register_model,
+    require_free_name,
 )
 from lipwright.checkpoints.weights import (
     Metadata,
@@ -22,13 +28,21 @@ __all__ = [
     "DEFAULT_MODEL",
     "Metadata",
     "ModelEntry",
+    "RemoteModel",
     "available_models",
+    "is_permissive",
+    "load_catalogue",
     "model_path",
+    "models_folder",
+    "pull_model",
     "read_metadata",
     "read_onnx",
     "read_onnx_metadata",
     "read_tensors",
     "read_weights",
+    "register_model",
+    "require_free_name",
+    "require_licence",
     "write_tensors",
     "write_weights",
 ]

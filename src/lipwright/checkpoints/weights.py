@@ -40,6 +40,10 @@ class Metadata:
     """What it was trained on, with attributions."""
     channel_order: Literal["rgb", "bgr"] = "rgb"
     """Order of the colours it takes and gives."""
+    alignment: Literal["centred", "trained", "released"] = "centred"
+    """Which stretch of speech a generator draws a frame from: see ``speech.aligned_starts``."""
+    crop: Literal["lipwright", "released"] = "lipwright"
+    """Which box around a face it looks at: see ``faces.CROP_RULES``."""
     mel: str = "16000/800/200/80/55-7600"
     """Front end: rate, window, hop, bands, range in Hz."""
     notes: Mapping[str, str] = field(default_factory=dict)

@@ -33,7 +33,26 @@ app.command(
     """,
 )
 app.command(
-    "lipwright.cli.models:models_command", name="models", help="List the models that can be used."
+    "lipwright.cli.models:models_app",
+    name="models",
+    help="""List the models that can be used, or fetch one.
+
+    Besides those that come with Lipwright: converted ones, and those that models.toml in
+    Lipwright's home describes (LIPWRIGHT_HOME, by default ~/.local/share/lipwright).
+
+    For example: lipwright models pull NAME --accept-licence research-only
+    """,
+)
+app.command(
+    "lipwright.cli.convert:convert_command",
+    name="convert",
+    help="""Bring a checkpoint of the Wav2Lip family into Lipwright's form.
+
+    Reads pickles, TorchScript archives, safetensors and ONNX files, and runs nothing that is in
+    them. Says which network it found.
+
+    For example: lipwright convert wav2lip_gan.pth
+    """,
 )
 app.command(
     "lipwright.cli.prepare:prepare_command",
@@ -45,6 +64,17 @@ app.command(
     reason. Run again, it goes on where it stopped.
 
     For example: lipwright prepare recordings --to corpus --split split.toml
+    """,
+)
+app.command(
+    "lipwright.cli.puppets:puppets_command",
+    name="puppets",
+    help="""Add talking portraits to a corpus.
+
+    Each portrait says what some clips of the corpus say, so that a network sees many faces where
+    the recordings show few. Portraits that smile with open mouths are turned down.
+
+    For example: lipwright puppets portraits --to corpus --landmarks face_landmark.tflite
     """,
 )
 app.command(
@@ -83,5 +113,5 @@ def main(tokens: Sequence[str] | None = None) -> None:
         errors.print(f"error: {err}", style="red", markup=False, highlight=False)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
-        errors.print("interrupted; nothing half-written is left", markup=False)
+        errors.print("interrupted; nothing half-written is left under its final name", markup=False)
         sys.exit(EXIT_INTERRUPTED)

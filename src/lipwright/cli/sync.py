@@ -7,8 +7,9 @@ from cyclopts import Parameter
 
 from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.cli.progress import bars
-from lipwright.inference import Progress, sync
+from lipwright.inference import Progress, SyncOptions, sync
 
+DEFAULTS = SyncOptions()
 _LABELS = {"track": "tracking the face", "render": "rendering"}
 
 
@@ -18,8 +19,7 @@ def sync_command(
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     model: str = DEFAULT_MODEL,
-    face_choice: str = "largest",
-    min_face: float = 0.1,
+    options: Annotated[SyncOptions, Parameter(name="*")] = DEFAULTS,
 ) -> None:
     """Render a video of a face saying a speech.
 
@@ -32,11 +32,8 @@ def sync_command(
     out:
         Video to write: .mp4, .mkv or .mov.
     model:
-        Name of a model (see: lipwright models), or path of an .onnx file.
-    face_choice:
-        Which face to follow when there are several: largest, central, leftmost or rightmost.
-    min_face:
-        Height of the smallest face looked for, as a share of the picture's shorter side.
+        Name of a model (see: lipwright models), or path of an .onnx file or of a checkpoint such
+        as wav2lip_gan.pth, which is converted once and kept.
     """
     with bars() as advance:
 
@@ -48,8 +45,7 @@ def sync_command(
             speech,
             out,
             model=model,
-            choice=face_choice,
-            min_face=min_face,
+            options=options,
             on_progress=show,
         )
     print(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
 from lipwright.faces import FaceTrack
-from lipwright.speech import window_starts
+from lipwright.speech import Alignment, aligned_starts
 
 TAIL_SECONDS = Fraction(2)  # of the video's end, played to and fro under a longer speech
 
@@ -43,6 +43,8 @@ class RenderPlan:
     """Of the speech, in seconds: the output ends with it."""
     tail: int
     """Frames at the end of the source that are played to and fro under a longer speech."""
+    alignment: Alignment = "centred"
+    """Which stretch of speech each frame is drawn from."""
 
     def __post_init__(self) -> None:
         if not self.track.times:
@@ -64,7 +66,7 @@ class RenderPlan:
                 time=time,
                 source=source,
                 box=self.track.boxes[source] if self.track.is_found[source] else None,
-                window_start=int(window_starts([time])[0]),
+                window_start=int(aligned_starts([time], self.alignment)[0]),
             )
 
     def _schedule(self) -> Iterator[tuple[Fraction, int]]:

@@ -1,16 +1,19 @@
 """The layers that the networks are made of."""
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Activation = Literal["relu", "prelu"]
+_ACTIVATIONS: dict[Activation, type[nn.Module]] = {"relu": nn.ReLU, "prelu": nn.PReLU}
+
 
 class Conv2d(nn.Module):
-    """Convolution, batch norm, optional residual, ReLU: the released system's brick.
+    """Convolution, batch norm, optional residual, activation: the released system's brick.
 
-    The attribute name ``conv_block`` is part of the released state-dict layout.
+    The attribute names ``conv_block`` and ``act`` are part of the released state-dict layout.
     """
 
     def __init__(
@@ -22,41 +25,46 @@ class Conv2d(nn.Module):
         stride: int | tuple[int, int] = 1,
         padding: int = 1,
         is_residual: bool = False,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, kernel, stride, padding),
             nn.BatchNorm2d(out_channels),
         )
+        self.act = _ACTIVATIONS[activation]()
         self.is_residual = is_residual
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` -> ``(B, C_out, H', W')``, not negative."""
+        """``(B, C_in, H, W)`` -> ``(B, C_out, H', W')``; not negative after a ReLU."""
         out = self.conv_block(x)
-        return functional.relu(out + x if self.is_residual else out)
+        return cast(Tensor, self.act(out + x if self.is_residual else out))
 
 
 class Conv2dTranspose(nn.Module):
-    """Transposed convolution, batch norm, ReLU."""
+    """Transposed convolution, batch norm, activation."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
         *,
+        kernel: int = 3,
         stride: int = 1,
         padding: int = 0,
         output_padding: int = 0,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
-            nn.ConvTranspose2d(in_channels, out_channels, 3, stride, padding, output_padding),
+            nn.ConvTranspose2d(in_channels, out_channels, kernel, stride, padding, output_padding),
             nn.BatchNorm2d(out_channels),
         )
+        self.act = _ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(B, C_in, H, W)`` -> ``(B, C_out, H', W')``, not negative."""
-        return functional.relu(self.conv_block(x))
+        """``(B, C_in, H, W)`` -> ``(B, C_out, H', W')``; not negative after a ReLU."""
+        return cast(Tensor, self.act(self.conv_block(x)))
 
 
 class PlainConv2d(nn.Module):

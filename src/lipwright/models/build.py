@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from lipwright.checkpoints import Metadata, read_weights
+from lipwright.checkpoints import Metadata, read_weights, write_weights
 from lipwright.checkpoints.weights import Kind
 from lipwright.errors import CheckpointError, ConfigError
 from lipwright.models.compact import (
@@ -24,7 +24,7 @@ from lipwright.models.discriminator import (
     QualityDiscriminator,
 )
 from lipwright.models.syncnet import SyncNet
-from lipwright.models.wav2lip import Wav2LipGenerator
+from lipwright.models.wav2lip import Wav2LipConfig, Wav2LipGenerator
 
 C = TypeVar("C")
 Options = Mapping[str, str | int | float | bool]
@@ -43,7 +43,7 @@ def _without_options(network: Callable[[], nn.Module]) -> Callable[[Options], nn
 _BUILDERS: dict[Kind, dict[str, Callable[[Options], nn.Module]]] = {
     "generator": {
         "compact": lambda options: CompactGenerator(_config(CompactGeneratorConfig, options)),
-        "wav2lip": _without_options(Wav2LipGenerator),
+        "wav2lip": lambda options: Wav2LipGenerator(_config(Wav2LipConfig, options)),
     },
     "expert": {
         "compact": lambda options: CompactExpert(_config(CompactExpertConfig, options)),
@@ -129,3 +129,18 @@ def load_network(path: Path, *, kind: Kind) -> tuple[nn.Module, Metadata]:
     except RuntimeError as err:
         raise CheckpointError(f"{path} does not fit a {meta.architecture} {kind}: {err}") from err
     return network.eval(), meta
+
+
+def save_network(network: nn.Module, path: Path, meta: Metadata) -> None:
+    """Write a network's weights.
+
+    Args:
+        network: Whose.
+        path: File to write.
+        meta: What it is.
+
+    Raises:
+        CheckpointError: If the file cannot be written.
+    """
+    state = network.state_dict()
+    write_weights(path, {key: t.detach().cpu().numpy() for key, t in state.items()}, meta)

@@ -52,6 +52,7 @@ class CompactGenerator(nn.Module):
     def __init__(self, config: CompactGeneratorConfig) -> None:
         super().__init__()
         self.patch = config.patch
+        self.speech_width = config.speech_width
         w, s = config.width, config.speech_width
         self.speech_encoder = SpeechEncoder(s)
         self.stem = Conv2d(6 * config.patch**2, w)

@@ -2,14 +2,18 @@
 
 from lipwright.speech.mel import FRONT_END, MEL_RATE, NUM_MELS, SILENCE, Mel, mel_spectrogram
 from lipwright.speech.windows import (
+    ALIGNMENTS,
     EXPERT_LEAD,
     FRAME_LEAD,
     WINDOW_LENGTH,
+    Alignment,
+    aligned_starts,
     cut_windows,
     window_starts,
 )
 
 __all__ = [
+    "ALIGNMENTS",
     "EXPERT_LEAD",
     "FRAME_LEAD",
     "FRONT_END",
@@ -17,7 +21,9 @@ __all__ = [
     "NUM_MELS",
     "SILENCE",
     "WINDOW_LENGTH",
+    "Alignment",
     "Mel",
+    "aligned_starts",
     "cut_windows",
     "mel_spectrogram",
     "window_starts",

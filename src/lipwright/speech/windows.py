@@ -8,6 +8,7 @@ one it rendered with). Starts come from exact time stamps, so any frame rate wil
 from collections.abc import Iterable
 from fractions import Fraction
 from math import floor
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,30 @@ WINDOW_LENGTH = 16  # columns a network sees at once: 0.2 s
 # first; the middle of a 40 ms frame is 1.6 columns after its time stamp: 7.5 - 1.6 = 5.9.
 FRAME_LEAD = 6
 EXPERT_LEAD = 0  # the expert's five frames span the same 0.2 s as its window
+
+
+Alignment = Literal["centred", "trained", "released"]
+ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+_TRAINED_LEAD = Fraction(1, 25)  # s: the released training pairs a frame with an earlier window
+
+
+def aligned_starts(times: Iterable[Fraction], alignment: Alignment) -> NDArray[np.int64]:
+    """First mel column of each frame's window, as a model wants it.
+
+    Args:
+        times: Exact time stamps of the frames, in seconds.
+        alignment: ``centred`` as Lipwright's own models train and render: the window's middle is
+            that of the frame. ``released`` as the released system renders: the window begins with
+            the frame. ``trained`` as the released system trains: it begins 40 ms before.
+
+    Returns:
+        ``(N,)`` int64; may be negative or reach past the speech, where there is silence.
+    """
+    if alignment == "centred":
+        return window_starts(times)
+    earlier = _TRAINED_LEAD if alignment == "trained" else Fraction(0)
+    starts = [floor(MEL_RATE * (Fraction(time) - earlier)) for time in times]
+    return np.array(starts, dtype=np.int64)
 
 
 def window_starts(times: Iterable[Fraction], *, lead: int = FRAME_LEAD) -> NDArray[np.int64]:

@@ -1,0 +1,246 @@
+"""From weights to an ONNX file that the torch-free runtime reads, or to the released layout."""
+
+import json
+import logging
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import openvino as ov
+import torch
+from torch import nn
+
+from lipwright.checkpoints import Metadata, read_metadata
+from lipwright.checkpoints.weights import Kind
+from lipwright.errors import CheckpointError, ConfigError, require
+from lipwright.models.blocks import ModulatedResidual
+from lipwright.models.build import load_network, resolution_of
+from lipwright.models.compact import CompactGenerator
+from lipwright.speech import NUM_MELS, SILENCE, WINDOW_LENGTH
+
+require("onnxscript", extra="train")
+
+OPSET = 18
+TOLERANCE = 1e-4  # of any output value, between torch and the exported graph
+_OUTPUTS: dict[str, list[str]] = {"generator": ["drawn"], "expert": ["speech", "lips"]}
+
+
+def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
+    """Export a generator or an expert, and check that OpenVINO computes the same.
+
+    Args:
+        weights: What training wrote.
+        out: ONNX file to write; its inputs are ``mel`` and ``faces``, of any batch size.
+        speech_gain: How much further than trained speech moves a compact generator's mouth away
+            from rest; see :func:`amplify_speech`.
+
+    Returns:
+        The largest difference between torch and OpenVINO on random inputs of several batch sizes.
+
+    Raises:
+        CheckpointError: If the weights are damaged or not of a generator or expert, the file
+            cannot be written, or the exported graph computes something else.
+        ConfigError: If the gain is not positive, or the network has none.
+    """
+    _require_place(out, ".onnx")
+    kind = read_metadata(weights).kind
+    if kind not in _OUTPUTS:
+        raise CheckpointError(f"{weights} holds a {kind}; only generators and experts are exported")
+    network, meta = load_network(weights, kind=kind)
+    if speech_gain != 1.0:
+        amplify_speech(network, speech_gain)
+    resolution = resolution_of(meta.config)
+    program = _traced(network, kind, resolution)
+    write_metadata(program, meta, resolution=resolution, speech_gain=speech_gain)
+    temporary = out.with_name(f".{out.name}.part")
+    try:
+        onnx.save(program, temporary)
+        difference = _largest_difference(network, temporary, kind, resolution)
+        if not difference <= TOLERANCE:
+            raise CheckpointError(
+                f"the exported graph of {weights} differs from torch by {difference:.2e}, more "
+                f"than {TOLERANCE:.0e}; nothing was written"
+            )
+        temporary.replace(out)
+    except OSError as err:
+        raise CheckpointError(f"cannot write {out}: {err}") from err
+    finally:
+        temporary.unlink(missing_ok=True)
+    return difference
+
+
+def write_metadata(
+    program: onnx.ModelProto, meta: Metadata, *, resolution: int, speech_gain: float = 1.0
+) -> None:
+    """Write into an ONNX network what it is, in the form that the runtime reads.
+
+    Args:
+        program: The network; what it said of itself before is kept under other names.
+        meta: What it is.
+        resolution: Height and width of a face in pixels.
+        speech_gain: See :func:`export_onnx`.
+    """
+    record = {
+        "kind": meta.kind,
+        "resolution": str(resolution),
+        "channel_order": meta.channel_order,
+        "alignment": meta.alignment,
+        "crop": meta.crop,
+        "licence": meta.licence,
+        "training_data": meta.training_data,
+        "mel": meta.mel,
+        "step": str(meta.step),
+        "speech_gain": str(speech_gain),
+        "lipwright": json.dumps(asdict(meta)),
+    }
+    kept = {p.key: p.value for p in program.metadata_props if p.key not in record}
+    onnx.helper.set_model_props(program, {**kept, **record})
+
+
+def export_released(weights: Path, out: Path) -> Metadata:
+    """Write a network of the released architecture as the released code reads it.
+
+    The file is a pickle of tensors alone, ``{state_dict, optimizer, global_step, global_epoch}``.
+    The released code thinks in BGR: where these weights think in RGB, the first layer's and the
+    last one's channels are exchanged, so that the network computes the same.
+
+    Args:
+        weights: What training or the converter wrote.
+        out: File to write; its name ends in ``.pth``.
+
+    Returns:
+        What the weights say of themselves.
+
+    Raises:
+        CheckpointError: If the weights are damaged or of another architecture, or the file cannot
+            be written.
+    """
+    _require_place(out, ".pth")
+    kind = read_metadata(weights).kind
+    network, meta = load_network(weights, kind=kind)
+    if meta.architecture != "wav2lip":
+        raise CheckpointError(
+            f"{weights} holds a {meta.architecture} {kind}, which the released code cannot build; "
+            f'only architecture = "wav2lip" can be written in the released layout'
+        )
+    state = network.state_dict()
+    if meta.channel_order == "rgb":
+        exchange_colours(state)
+    record = {"state_dict": state, "optimizer": None, "global_step": meta.step, "global_epoch": 0}
+    temporary = out.with_name(f".{out.name}.part")
+    try:
+        torch.save(record, temporary)
+        temporary.replace(out)
+    except (OSError, RuntimeError) as err:  # torch's writer reports a full disk as the latter
+        raise CheckpointError(f"cannot write {out}: {err}") from err
+    finally:
+        temporary.unlink(missing_ok=True)
+    return meta
+
+
+_COLOUR_INPUTS = (
+    "face_encoder_blocks.0.0.conv_block.0.weight",  # generator and discriminator
+    "face_encoder.0.conv_block.0.weight",  # expert
+)
+_COLOUR_OUTPUTS = ("output_block.1.weight", "output_block.1.bias")
+
+
+def exchange_colours(state: dict[str, torch.Tensor]) -> None:
+    """Turn weights of the released architecture from RGB to BGR, or back, in place.
+
+    Args:
+        state: Name -> tensor.
+    """
+    for name in _COLOUR_INPUTS:
+        if name in state:  # (out, 3 N, k, k)
+            state[name] = state[name].unflatten(1, (-1, 3)).flip(2).flatten(1, 2).contiguous()
+    for name in _COLOUR_OUTPUTS:
+        if name in state:  # (3, in, 1, 1) and (3,)
+            state[name] = state[name].flip(0).contiguous()
+
+
+@torch.no_grad()
+def amplify_speech(network: nn.Module, gain: float) -> None:
+    """Make speech move the mouth further from rest, in place and at no cost.
+
+    A network trained on few people hedges on others: its mouths move the right way, not far
+    enough. Where speech enters (a linear layer of its code c), c becomes c0 + gain (c - c0), with
+    c0 the code of silence; so silence looks as before.
+
+    Args:
+        network: A compact generator in evaluation mode.
+        gain: 1 changes nothing.
+
+    Raises:
+        ConfigError: If the gain is not positive, or the network is another one.
+    """
+    if not gain > 0:
+        raise ConfigError(f"speech_gain must be above 0, got {gain}")
+    if not isinstance(network, CompactGenerator):
+        raise ConfigError("speech_gain is for compact generators only")
+    silence = torch.full((1, 1, NUM_MELS, WINDOW_LENGTH), SILENCE)
+    at_rest = torch.relu(network.speech_encoder(silence))[0]  # (S,)
+    for module in network.modules():
+        if isinstance(module, ModulatedResidual):
+            module.film.bias.add_((1 - gain) * (module.film.weight @ at_rest))
+            module.film.weight.mul_(gain)
+
+
+def _require_place(out: Path, suffix: str) -> None:
+    if out.suffix != suffix:
+        raise CheckpointError(f"cannot write {str(out)!r}: its name must end in {suffix}")
+    if out.is_dir() or not out.parent.is_dir():
+        raise CheckpointError(
+            f"cannot write {str(out)!r}: it is a folder, or its folder is missing"
+        )
+
+
+def _inputs(kind: Kind, resolution: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(batch)
+    mel = torch.rand(batch, 1, NUM_MELS, WINDOW_LENGTH, generator=generator) * 8 - 4
+    shape = (
+        (6, resolution, resolution) if kind == "generator" else (15, resolution // 2, resolution)
+    )
+    return mel, torch.rand(batch, *shape, generator=generator)
+
+
+def _traced(network: nn.Module, kind: Kind, resolution: int) -> onnx.ModelProto:
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)  # it warns of torchvision, which is not used
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                network,
+                _inputs(kind, resolution, 2),
+                dynamo=True,
+                verbose=False,
+                input_names=["mel", "faces"],
+                output_names=_OUTPUTS[kind],
+                dynamic_shapes=({0: batch}, {0: batch}),
+                opset_version=OPSET,
+            )
+    finally:
+        exporter.setLevel(level)
+    if program is None:
+        raise CheckpointError("torch exported nothing")
+    return program.model_proto
+
+
+def _largest_difference(network: nn.Module, path: Path, kind: Kind, resolution: int) -> float:
+    core = ov.Core()
+    compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    largest = 0.0
+    for batch in (1, 3, 8):
+        mel, faces = _inputs(kind, resolution, batch)
+        with torch.no_grad():
+            expected = network(mel, faces)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        results = compiled({"mel": mel.numpy(), "faces": faces.numpy()})
+        for name, tensor in zip(_OUTPUTS[kind], expected, strict=True):
+            largest = max(largest, float(np.abs(results[name] - tensor.numpy()).max()))
+    return largest
