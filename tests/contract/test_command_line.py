@@ -20,14 +20,16 @@ def run(*words: str | Path) -> int:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], ["sync", "prepare", "puppets", "train", "export", "models"]),
+        ([], ["sync", "convert", "prepare", "puppets", "train", "export", "models"]),
         (["sync"], ["FACE", "SPEECH", "--out", "--model", "lipwright sync portrait.jpg"]),
+        (["sync"], ["--mode", "released", "--accept-licence", "--face-choice", "--min-face"]),
+        (["convert"], ["FILE", "--out", "--licence", "--alignment", "lipwright convert wav2lip"]),
         (["prepare"], ["--to", "--split", "--workers", "--landmarks", "ledger", "LRS2"]),
         (["puppets"], ["PORTRAITS", "--to", "--landmarks", "--split", "--max-opening"]),
         (["train"], ["expert", "generator"]),
         (["train", "expert"], ["RECIPE", "--out", "--verbose"]),
         (["train", "generator"], ["RECIPE", "--out", "--verbose"]),
-        (["export"], ["WEIGHTS", "--out"]),
+        (["export"], ["WEIGHTS", "--out", "--format", "released"]),
         (["models"], ["List the models"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -136,6 +136,7 @@ def test_onnx_exports_of_the_forks_are_taken_as_they_are(
     assert done.weights is None
     assert done.onnx is not None
     assert f"({speech}, {faces_name})" in done.title
+    assert done.difference == 0
     backend = OpenVinoGenerator(done.onnx)
     assert (backend.resolution, backend.alignment, backend.crop) == (96, "released", "released")
     assert backend.licence == "MIT"

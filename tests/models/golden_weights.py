@@ -25,8 +25,14 @@ from numpy.typing import NDArray
 Shapes = Mapping[str, tuple[int, ...]]
 Arrays = dict[str, NDArray[np.generic]]
 
-GAIN = math.sqrt(2 / (1 - 1 / math.pi))
-RESIDUAL_GAIN = 0.4
+import os
+
+SHIFT = float(os.environ.get("SHIFT", "1"))
+GAIN = float(os.environ.get("GAIN", "1.155"))
+BS=float(os.environ.get('BS','3'))
+NUM_FAMILIES=int(os.environ.get('FAM','8'))
+OWN=float(os.environ.get('OWN','.3'))
+RESIDUAL_GAIN = float(os.environ.get("RES", "0.4"))
 NUM_TAPS = 9 / 4  # of a transposed 3x3 kernel with stride 2 that meet in one pixel
 # Of layers that no norm and no ReLU follows.
 LAST_GAINS = {
@@ -66,46 +72,85 @@ def random_pixels(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[n
 
 def _tensor(name: str, shape: tuple[int, ...], shapes: Shapes) -> NDArray[np.generic]:
     rng = golden_rng(name)
-    layer, _, item = name.rpartition(".")
+    item = name.rpartition(".")[2]
     if item == "num_batches_tracked":
         return np.zeros(shape, dtype=np.int64)
     if item == "running_var":
         values = rng.uniform(0.7, 1.4, shape)
+    elif item == "running_mean":
+        values = rng.uniform(-0.1, 0.1, shape)
+    elif item == "bias":
+        values = rng.uniform(-0.1, 0.1, shape)
+        if _is_before_a_relu(name, shapes):
+            values = SHIFT + BS * values
     elif item == "weight" and len(shape) == 1:  # gamma of a norm
         values = rng.uniform(0.8, 1.2, shape)
     elif item == "weight":
-        values = _kernel(name, rng.standard_normal(shape), shapes)
-    elif item in ("bias", "running_mean"):
-        values = rng.uniform(-0.1, 0.1, shape)
+        values = _kernel(name, rng, shapes)
     else:
         raise ValueError(f"no rule for {name!r} of shape {shape}")
     return values.astype(np.float32)
 
 
-def _kernel(name: str, values: NDArray[np.float64], shapes: Shapes) -> NDArray[np.float64]:
-    """Centre and scale a kernel ``(out, in, ...)``, or a transposed one ``(in, out, ...)``."""
-    norm = _norm_behind(name)
-    num_out = (shapes.get(f"{name.removesuffix('weight')}bias") or shapes[norm])[0]
-    is_transposed = values.shape[0] != num_out
+def _kernel(name, rng, shapes):
+    shape = shapes[name]
+    is_transposed = shape[0] != _num_out(name, shapes)
+    own = rng.standard_normal(shape)
     if is_transposed:
-        values = values - values.mean(axis=0, keepdims=True)
-        fan_in = values.shape[0] * NUM_TAPS
-    else:
-        values = values - values.mean(axis=tuple(range(1, values.ndim)), keepdims=True)
-        fan_in = values[0].size
+        own = own.swapaxes(0, 1)
+    into = own.shape[1]
+    own = _centred(own)
+    if _families(name, shapes):
+        r_in = NUM_FAMILIES if into % NUM_FAMILIES == 0 and not _reads_pixels(name) else into
+        r_out = NUM_FAMILIES if own.shape[0] % NUM_FAMILIES == 0 else own.shape[0]
+        base = _centred(rng.standard_normal((r_out, r_in, *own.shape[2:])))
+        tiled = np.tile(base, (own.shape[0] // r_out, into // r_in, *(1,) * (own.ndim - 2)))
+        own = OWN * own + math.sqrt((1 - OWN**2) * r_in / into) * tiled
+    fan_in = into * (NUM_TAPS if is_transposed else own[0, 0].size)
     gain = next((g for end, g in LAST_GAINS.items() if _ends(name, end)), GAIN)
-    if norm in shapes and values.shape[0] == values.shape[1] and values.shape[-1] == 3:
+    if _is_residual(name, shapes):
         gain *= RESIDUAL_GAIN
-    return values * gain / math.sqrt(fan_in)
+    own = own * gain / math.sqrt(fan_in)
+    return own.swapaxes(0, 1) if is_transposed else own
+
+def _centred(values):
+    if values.shape[1] >= 8:
+        return (values - values.mean(axis=1, keepdims=True)) * math.sqrt(values.shape[1] / (values.shape[1] - 1))
+    return values - values.mean(axis=tuple(range(1, values.ndim)), keepdims=True)
+
+def _reads_pixels(name):
+    return name.startswith(("audio_encoder.0.","face_encoder.0.","face_encoder_blocks.0."))
+
+def _families(name, shapes):
+    return name.startswith(("audio_encoder.","face_encoder.","face_encoder_blocks.","face_decoder_blocks.","output_block.","binary_pred."))
+
+def _num_out(name, shapes):
+    b = name.removesuffix("weight") + "bias"
+    if b in shapes:
+        return shapes[b][0]
+    return shapes[name][0]
 
 
 def _ends(name: str, end: str) -> bool:
     return name == end or name.endswith(f".{end}")
 
 
-def _norm_behind(name: str) -> str:
-    """Name of the running mean of the norm that follows a kernel, if one does."""
-    layer = name.removesuffix(".weight")
-    if layer.endswith("conv_block.0"):
-        return f"{layer.removesuffix('0')}1.running_mean"
-    return f"{layer}_norm.running_mean"  # of the compact generator's modulated blocks
+def _is_residual(name, shapes):
+    s = shapes[name]
+    if name.endswith(("first.weight", "second.weight")):
+        return name.endswith("second.weight")
+    return (
+        name.endswith("conv_block.0.weight")
+        and len(s) == 4
+        and s[0] == s[1]
+        and s[-1] == 3
+        and name.replace("conv_block.0", "conv_block.1") in shapes
+    )
+
+
+def _is_before_a_relu(name, shapes):
+    if name.endswith("conv_block.1.bias"):
+        return not _is_residual(name.replace("conv_block.1.bias", "conv_block.0.weight"), shapes)
+    if name.endswith("conv_block.0.bias"):
+        return name.replace("0.bias", "1.bias") not in shapes
+    return name.endswith("first_norm.bias")

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from lipwright.corpus import Clips, load_clips
 from lipwright.errors import ConfigError, CorpusError
+from lipwright.faces import mouth_shape
 from lipwright.speech import cut_windows, window_starts
 from lipwright.training.windows import (
     NUM_CANDIDATES,
@@ -159,12 +159,14 @@ def test_single_frames_of_as_many_faces_come_before_windows(clips: Clips) -> Non
         "faces": (10, 1, 3, 96, 96),
         "reference": (10, 3, 96, 96),
         "mel": (10, 1, 1, 80, 16),
+        "shape": (10, 1, 4),
         "motion": (10, 1, 4),
     }
     assert {name: tuple(tensor.shape[:2]) for name, tensor in five.items()} == {
         "faces": (2, 5),
         "reference": (2, 3),
         "mel": (2, 5),
+        "shape": (2, 5),
         "motion": (2, 5),
         "sync_mel": (2, NUM_CANDIDATES),
     }
@@ -173,23 +175,19 @@ def test_single_frames_of_as_many_faces_come_before_windows(clips: Clips) -> Non
 
 
 @pytest.mark.parametrize("single_until", [0, 9])
-def test_motion_belongs_to_its_frames(clips: Clips, single_until: int) -> None:
+def test_shape_and_motion_of_a_mouth_belong_to_its_frames(clips: Clips, single_until: int) -> None:
     """In the corpus of the tests the points open as far as the mel says: by up to 0.3."""
     windows = GeneratorWindows(
         clips, plain(batch_size=16), with_motion=True, single_until=single_until
     )
     batch = windows.batch(3)
     level = (batch["mel"][:, :, 0, 40, 7:9].mean(dim=2) + 4) / 8  # (B, T), as above
-    rests = (0.3 * level - batch["motion"][:, :, 0]).flatten().numpy()
-    # What is left is the opening at rest: one number for each of the three clips.
-    assert 1 < len(np.unique(rests.round(2))) <= 3
-    assert np.abs(rests[:, None] - rests_of(clips)).min(axis=1).max() < 0.005
-
-
-def rests_of(clips: Clips) -> NDArray[np.float32]:
-    columns = [clips.open(index).mel[40] for index in range(len(clips))]
-    rows = [mel[np.round(np.arange(40) * 3.2).astype(int) + 1] for mel in columns]
-    return np.array([0.3 * np.percentile((row + 4) / 8, 20) for row in rows])
+    opening = batch["shape"][:, :, 0]
+    np.testing.assert_allclose(opening, 0.3 * level, atol=3e-3)
+    rest = np.unique((opening - batch["motion"][:, :, 0]).numpy().round(4))
+    openings = [mouth_shape(clips.open(i).points)[:, 0] for i in range(len(clips))]  # type: ignore[arg-type]
+    known = np.sort([np.percentile(clip, 20) for clip in openings])
+    np.testing.assert_allclose(rest, known, atol=1e-3)
 
 
 def test_corpus_without_landmarks_is_refused_by_name(pack_corpus_without_landmarks: Path) -> None:

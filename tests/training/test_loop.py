@@ -18,6 +18,7 @@ from lipwright.training.recipe import (
     GeneratorRecipe,
     OptimizerConfig,
     RunConfig,
+    Term,
     load_recipe,
 )
 from lipwright.training.windows import Batch, load_batches
@@ -36,10 +37,10 @@ def generator_recipe(corpus: Path, expert: Path) -> GeneratorRecipe:
 
 
 def articulated_recipe(corpus: Path, expert: Path) -> GeneratorRecipe:
-    """Single frames until the expert comes in at step 8, and the articulation loss all along."""
+    """Single frames until the expert comes in at step 8, and both looks at the landmarks."""
     recipe = generator_recipe(corpus, expert)
-    sync = replace(recipe.sync, start=8)
-    return replace(recipe, sync=sync, articulation=0.3, single_until=8)
+    sync, reading = replace(recipe.sync, start=8), Term(weight=0.1, start=5)
+    return replace(recipe, sync=sync, articulation=0.3, reading=reading, single_until=8)
 
 
 def run(trainer: ExpertTrainer | GeneratorTrainer, folder: Path, config: RunConfig) -> None:
@@ -122,7 +123,7 @@ def test_a_resumed_run_with_articulation_equals_an_uninterrupted_one(
     pack_corpus: Path, expert_run: Path, articulated_run: Path, tmp_path: Path
 ) -> None:
     recipe = articulated_recipe(pack_corpus, expert_run / "expert.safetensors")
-    # Stopped among single frames; goes on from step 6 with two more batches of them.
+    # It stops among single frames and goes on from step 6 with two more batches of them.
     with pytest.raises(_KilledError):
         _run_until(GeneratorTrainer(recipe), tmp_path, recipe.run, stop_at=7)
     run(GeneratorTrainer(recipe), tmp_path, recipe.run)
@@ -202,7 +203,13 @@ def test_articulation_is_logged_and_its_layer_learns_but_is_not_shipped(
         8,
         12,
     ]
-    assert all(-1 <= line["held_out/opening_heard"] <= 1 for line in lines if "held_out/l1" in line)
+    for name in ("held_out/opening_heard", "held_out/opening_drawn"):
+        assert all(-1 <= line[name] <= 1 for line in lines if "held_out/l1" in line)
+    assert ["generator/reading" in line for line in lines if "reader/loss" in line] == [
+        False,
+        True,
+        True,
+    ]
     assert not any("generator/articulation" in line for line in metrics(generator_run))
     assert "generator/sync" not in lines[0]  # of single frames, at which no expert looks
     fresh = GeneratorTrainer(articulated_recipe(pack_corpus, expert_run / "expert.safetensors"))

@@ -3,7 +3,7 @@
 from lipwright.checkpoints.catalogue import RemoteModel, load_catalogue
 from lipwright.checkpoints.home import models_folder
 from lipwright.checkpoints.licences import is_permissive, require_licence
-from lipwright.checkpoints.onnx import read_onnx, read_onnx_metadata
+from lipwright.checkpoints.onnx import openvino_core, read_onnx, read_onnx_metadata
 from lipwright.checkpoints.registry import (
     DEFAULT_EXPERT,
     DEFAULT_MODEL,
@@ -34,6 +34,7 @@ __all__ = [
     "load_catalogue",
     "model_path",
     "models_folder",
+    "openvino_core",
     "pull_model",
     "read_metadata",
     "read_onnx",

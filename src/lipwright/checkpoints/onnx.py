@@ -1,10 +1,22 @@
-"""What an ONNX network says of itself."""
+"""What an ONNX network says of itself; and the one core of OpenVINO that all networks share."""
 
+from functools import cache
 from pathlib import Path
 
 import openvino as ov
 
 from lipwright.errors import CheckpointError
+
+
+@cache
+def openvino_core() -> ov.Core:
+    """The process' core of OpenVINO, made when it is first needed and never closed.
+
+    A core moves the thread's signal stack into memory of its own and back when it is closed; of
+    several that are not closed in reverse order, one leaves it in memory that is gone, and the
+    next signal kills the process (seen with OpenVINO 2026.4.1).
+    """
+    return ov.Core()
 
 
 def read_onnx(path: Path) -> tuple[ov.Model, dict[str, str]]:
@@ -22,7 +34,7 @@ def read_onnx(path: Path) -> tuple[ov.Model, dict[str, str]]:
     if not path.is_file():
         raise CheckpointError(f"no such model file: {str(path)!r}")
     try:
-        model = ov.Core().read_model(path)
+        model = openvino_core().read_model(path)
     except RuntimeError as err:
         size = path.stat().st_size
         raise CheckpointError(

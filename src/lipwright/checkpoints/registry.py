@@ -82,7 +82,7 @@ _MODELS = {
             kind="generator",
             resolution=96,
             licence="Apache-2.0",
-            sha256="8835d739c8051aa8f3d7a5e6b78975b0fbba3ddeea4b49e197378fa2fd4fa3f0",
+            sha256="afee87790912a6e1da925dcf79c31e8e3c7fc5149c762cda9b6fd469953e1331",
             source="shipped",
             path=_FOLDER / "lipwright-96.onnx",
         ),

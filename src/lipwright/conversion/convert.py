@@ -1,7 +1,6 @@
 """From the files that people own to ours: recognised, described, and ready for the runtime."""
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import numpy as np
 import onnx
 import openvino as ov
 
-from lipwright.checkpoints import Metadata, read_onnx, write_weights
+from lipwright.checkpoints import Metadata, openvino_core, read_onnx, write_weights
 from lipwright.checkpoints.containers import Container, read_container
-from lipwright.conversion.export import export_onnx, write_metadata
+from lipwright.conversion.export import TOLERANCE, export_onnx, write_metadata
 from lipwright.conversion.recognise import KnownNetwork, recognise
 from lipwright.errors import CheckpointError
 from lipwright.speech import NUM_MELS, WINDOW_LENGTH, Alignment
@@ -37,7 +36,7 @@ class Conversion:
     onnx: Path | None
     """The ONNX file; none for a discriminator, which nothing runs."""
     difference: float | None
-    """Largest difference between torch and the exported graph on random inputs."""
+    """Largest difference between the network and the written graph on random inputs."""
 
 
 def convert(
@@ -148,7 +147,8 @@ def _convert_onnx(source: Path, graph: Path, *, licence: str, alignment: Alignme
     temporary = graph.with_name(f".{graph.name}.part")
     try:
         onnx.save(program, temporary)
-        shutil.move(temporary, graph)
+        difference = _difference(model, temporary, (speech, faces, drawn), resolution)
+        temporary.replace(graph)
     except OSError as err:
         raise CheckpointError(f"cannot write {graph}: {err}") from err
     finally:
@@ -159,8 +159,28 @@ def _convert_onnx(source: Path, graph: Path, *, licence: str, alignment: Alignme
         metadata=meta,
         weights=None,
         onnx=graph,
-        difference=None,
+        difference=difference,
     )
+
+
+def _difference(
+    source: ov.Model, renamed: Path, names: tuple[str, str, str], resolution: int
+) -> float:
+    """Largest difference between a graph and its renamed copy, on one random input."""
+    rng = np.random.default_rng(0)
+    mel = rng.uniform(-4, 4, (1, 1, NUM_MELS, WINDOW_LENGTH)).astype(np.float32)
+    faces = rng.random((1, 6, resolution, resolution), dtype=np.float32)
+    drawn = []
+    for model, (a, b, c) in ((source, names), (read_onnx(renamed)[0], ("mel", "faces", "drawn"))):
+        network = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        drawn.append(network({a: mel, b: faces})[c])
+    difference = float(np.abs(drawn[0] - drawn[1]).max())
+    if not difference <= TOLERANCE:
+        raise CheckpointError(
+            f"the graph draws something else under Lipwright's names (difference "
+            f"{difference:.2e}): it uses one of them inside; export it again with other names"
+        )
+    return difference
 
 
 def _ports(model: ov.Model, source: Path) -> tuple[str, str, str, int]:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import openvino as ov
 import torch
 from torch import nn
 
-from lipwright.checkpoints import Metadata, read_metadata
+from lipwright.checkpoints import Metadata, openvino_core, read_metadata
 from lipwright.checkpoints.weights import Kind
 from lipwright.errors import CheckpointError, ConfigError, require
 from lipwright.models.blocks import ModulatedResidual
@@ -232,8 +231,9 @@ def _traced(network: nn.Module, kind: Kind, resolution: int) -> onnx.ModelProto:
 
 
 def _largest_difference(network: nn.Module, path: Path, kind: Kind, resolution: int) -> float:
-    core = ov.Core()
-    compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(
+        openvino_core().read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
     largest = 0.0
     for batch in (1, 3, 8):
         mel, faces = _inputs(kind, resolution, batch)

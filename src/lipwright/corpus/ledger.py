@@ -61,14 +61,13 @@ class Ledger:
         """
         self.path = folder / LEDGER_NAME
 
-    def append(self, line: LedgerLine) -> None:
-        """Add a line to the file.
+    def append(self, *lines: LedgerLine) -> None:
+        """Add lines to the file, all at once.
 
         Raises:
             CorpusError: If the file cannot be written.
         """
-        status = "accepted" if isinstance(line, Accepted) else "rejected"
-        text = json.dumps({"status": status, **asdict(line)}, ensure_ascii=False) + "\n"
+        text = "".join(_text(line) for line in lines)
         try:
             with self.path.open("a", encoding="utf-8", errors=_NAMES) as file:
                 file.write(text)
@@ -104,6 +103,11 @@ class Ledger:
                 text = file.read()
                 if not text.endswith(b"\n"):
                     file.truncate(text.rfind(b"\n") + 1)
+
+
+def _text(line: LedgerLine) -> str:
+    status = "accepted" if isinstance(line, Accepted) else "rejected"
+    return json.dumps({"status": status, **asdict(line)}, ensure_ascii=False) + "\n"
 
 
 def summary(lines: Iterable[LedgerLine]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from lipwright.checkpoints import read_onnx
+from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN
 from lipwright.errors import CheckpointError
 from lipwright.speech import (
@@ -113,9 +113,8 @@ class ExpertOffsetMeter:
         """
         expert = read_expert(path)
         options = {"INFERENCE_NUM_THREADS": num_threads, "INFERENCE_PRECISION_HINT": "f32"}
-        core = ov.Core()
-        self._speech = core.compile_model(expert.speech, "CPU", options)
-        self._lips = core.compile_model(expert.lips, "CPU", options)
+        self._speech = openvino_core().compile_model(expert.speech, "CPU", options)
+        self._lips = openvino_core().compile_model(expert.lips, "CPU", options)
         self._resolution = expert.resolution
         self._is_bgr = expert.is_bgr
 

@@ -244,7 +244,7 @@ def _pull(
     """Warp a picture so that the source points come to lie on the target points."""
     ids = np.maximum(_triangle_of_pixel(target, triangles, size), 0)
     corners = np.concatenate([target[triangles], np.ones((len(triangles), 3, 1))], axis=2)
-    # Lips that touch make triangles without an area, which cover no pixel but have no inverse.
+    # Lips that touch make triangles without an area: a line of pixels, and no inverse.
     transforms = (np.linalg.pinv(corners) @ source[triangles]).astype(np.float32)  # (T, 3, 2)
     steps = np.arange(size, dtype=np.float32)
     places = [

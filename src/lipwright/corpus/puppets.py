@@ -137,8 +137,7 @@ def add_puppets(
         num_workers=num_workers,
     )
     for number, lines in enumerate(outcomes, start=len(jobs) - len(todo) + 1):
-        for line in lines:
-            ledger.append(line)
+        ledger.append(*lines)
         if on_progress is not None:
             on_progress(number, len(jobs))
     names = {name for _, name, _ in jobs}

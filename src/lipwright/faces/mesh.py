@@ -6,6 +6,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from lipwright.checkpoints import openvino_core
 from lipwright.errors import CheckpointError
 from lipwright.faces.crop import crop_face, widen
 
@@ -40,9 +41,8 @@ class FaceMesh:
         options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32"}
         if num_threads is not None:
             options["INFERENCE_NUM_THREADS"] = num_threads
-        core = ov.Core()
         try:
-            model = core.read_model(path)
+            model = openvino_core().read_model(path)
         except RuntimeError as err:
             raise CheckpointError(f"cannot read {path} as a network") from err
         # MediaPipe's face detector takes the same pictures: only the points tell them apart.
@@ -51,7 +51,7 @@ class FaceMesh:
             raise CheckpointError(
                 f"{path} turns {takes} into {gives}, a face mesh {_TAKES} into {_GIVES}"
             )
-        self._network = core.compile_model(model, "CPU", options)
+        self._network = openvino_core().compile_model(model, "CPU", options)
 
     def points(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """Find the points of one face.

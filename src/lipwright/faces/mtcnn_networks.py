@@ -17,6 +17,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from lipwright.checkpoints import openvino_core
 from lipwright.errors import CheckpointError
 
 WEIGHTS_SHA256 = {
@@ -164,7 +165,7 @@ def compiled(model: ov.Model, *, num_threads: int | None) -> ov.CompiledModel:
     }
     if num_threads is not None:
         config["INFERENCE_NUM_THREADS"] = num_threads
-    return ov.Core().compile_model(model, "CPU", config)
+    return openvino_core().compile_model(model, "CPU", config)
 
 
 def _normalise(pixels: ov.Node) -> ov.Node:

@@ -7,7 +7,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from lipwright.checkpoints import read_onnx
+from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.errors import CheckpointError
 from lipwright.faces import CROP_RULES, CropRule
 from lipwright.speech import ALIGNMENTS, FRONT_END, NUM_MELS, WINDOW_LENGTH, Alignment
@@ -100,7 +100,7 @@ class OpenVinoGenerator:
         options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
         if num_threads is not None:
             options["INFERENCE_NUM_THREADS"] = num_threads
-        self._network = ov.Core().compile_model(model, "CPU", options)
+        self._network = openvino_core().compile_model(model, "CPU", options)
 
     @property
     def resolution(self) -> int:

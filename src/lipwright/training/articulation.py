@@ -18,6 +18,7 @@ from lipwright.models.blocks import PlainConv2d
 from lipwright.models.compact import CompactGenerator
 
 _UNIT = 0.1  # of the distance between the eye corners: motions are about one unit
+_READ_SIZE = 96  # pixels
 _ROUNDING = 0.3  # units below which a difference counts squared
 
 
@@ -56,23 +57,17 @@ class Articulation(nn.Module):
 class MouthReader(nn.Module):
     """Reads the shape of the mouth from a picture of a face, on patches."""
 
-    def __init__(self, resolution: int, *, width: int = 32) -> None:
+    def __init__(self, *, width: int = 32) -> None:
         """Build the network.
 
         Args:
-            resolution: Height and width of a face in pixels; a multiple of 24.
             width: Channels of the widest map.
-
-        Raises:
-            ConfigError: If the resolution is not such a multiple.
         """
         super().__init__()
-        if resolution % 24:
-            raise ConfigError(f"resolution must be a multiple of 24, got {resolution}")
-        self._patch = resolution // 24
         w = width
         self.layers = nn.Sequential(
-            PlainConv2d(3 * self._patch**2, w),  # (B, w, 24, 24)
+            nn.PixelUnshuffle(_READ_SIZE // 24),  # (B, 48, 24, 24)
+            PlainConv2d(3 * (_READ_SIZE // 24) ** 2, w),  # (B, w, 24, 24)
             PlainConv2d(w, w),
             PlainConv2d(w, 2 * w, stride=2),  # (B, 2w, 12, 12)
             PlainConv2d(2 * w, 2 * w),
@@ -87,13 +82,14 @@ class MouthReader(nn.Module):
         """Read shapes.
 
         Args:
-            faces: ``(B, 3, R, R)`` in [0, 1].
+            faces: ``(B, 3, R, R)`` in [0, 1]; read at 96 px, whatever their size.
 
         Returns:
             ``(B, 4)``, see ``faces.mouth_shape``.
         """
-        patches = functional.pixel_unshuffle(faces - 0.5, self._patch)
-        shape: Tensor = self.layers(patches) * _UNIT
+        if faces.shape[-1] != _READ_SIZE:
+            faces = functional.interpolate(faces, size=(_READ_SIZE, _READ_SIZE), mode="area")
+        shape: Tensor = self.layers(faces - 0.5) * _UNIT  # (B, 4)
         return shape
 
 

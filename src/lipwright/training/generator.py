@@ -75,7 +75,7 @@ class GeneratorTrainer:
         if self._articulation is not None:
             learning.append(self._engine.place(self._articulation))
         self._reader, self._reader_optimizer = self._engine.prepare(
-            reader := MouthReader(self._resolution),
+            reader := MouthReader(),
             torch.optim.Adam(reader.parameters(), lr=_READER_RATE),
         )
         self._generator, self._optimizer = self._engine.prepare(
