@@ -3,18 +3,9 @@
 from pathlib import Path
 
 import pytest
+from command import run
 
-from lipwright.cli import main
 from lipwright.cli.app import app
-
-
-def run(*words: str | Path) -> int:
-    """Exit code of a command line."""
-    try:
-        main([str(word) for word in words])
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    return 0
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from command import run
 
-from lipwright.cli import main
 from lipwright.models.wav2lip import Wav2LipConfig, Wav2LipGenerator
-
-
-def run(*words: str | Path) -> int:
-    """Exit code of a command line."""
-    try:
-        main([str(word) for word in words])
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    return 0
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from command import run
 
 from lipwright.checkpoints import model_path
-from lipwright.cli import main
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -55,15 +55,6 @@ def describe(
             f"resolution = 256\n"
         )
     return path
-
-
-def run(*words: str | Path) -> int:
-    """Exit code of a command line."""
-    try:
-        main([str(word) for word in words])
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
-    return 0
 
 
 def test_help_shows_the_table_and_how_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:

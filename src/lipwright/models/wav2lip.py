@@ -12,7 +12,8 @@ that people trained since share:
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from itertools import pairwise
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +56,23 @@ class Wav2LipGenerator(nn.Module):
         """
         super().__init__()
         config = config or Wav2LipConfig()
-        parts = _VARIANTS[config.layout, config.resolution](config.activation)
-        self.face_encoder_blocks = parts.face_encoder
-        self.audio_encoder = parts.audio_encoder
-        self.face_decoder_blocks = parts.face_decoder
-        self.output_block = parts.output
+        shape, bricks = _VARIANTS[config.layout, config.resolution], _Bricks(config.activation)
+        self.face_encoder_blocks = nn.ModuleList(
+            [
+                bricks.stem(shape.down[0].before),
+                *(bricks.down(stage) for stage in shape.down),
+                *(bricks.bottom(shape.down[-1].after, kernel) for kernel in shape.bottom_kernels),
+            ]
+        )
+        self.audio_encoder = bricks.speech(shape.speech_widths, count=shape.speech_residuals)
+        self.face_decoder_blocks = nn.ModuleList(
+            [
+                bricks.point(shape.speech_widths[-1]),
+                bricks.spread(shape.spread, kernel=shape.bottom_kernels[-1]),
+                *(bricks.up(stage) for stage in shape.up),
+            ]
+        )
+        self.output_block = bricks.output(shape.output_widths)
 
     def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
         """Draw faces that say the speech.
@@ -92,12 +105,25 @@ class Wav2LipGenerator(nn.Module):
         return cast(Tensor, self.output_block(x))  # (B, 3, R, R)
 
 
+class _Stage(NamedTuple):
+    """A change of scale, and residual blocks behind it."""
+
+    before: int  # channels
+    after: int
+    num_residual: int
+    kernel: int = 3
+    to_odd: bool = False  # to a map twice as large less one
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Parts:
-    face_encoder: nn.ModuleList
-    audio_encoder: nn.Sequential
-    face_decoder: nn.ModuleList
-    output: nn.Sequential
+class _Shape:
+    down: tuple[_Stage, ...]
+    bottom_kernels: tuple[int, ...]  # each takes a map to one smaller by kernel - 1
+    speech_widths: tuple[int, ...] = (32, 64, 128, 256, 512)
+    speech_residuals: tuple[int, ...] = (2, 2, 2, 1)
+    spread: _Stage
+    up: tuple[_Stage, ...]
+    output_widths: tuple[int, int] = (80, 32)
 
 
 class _Bricks:
@@ -113,174 +139,125 @@ class _Bricks:
     def stem(self, channels: int) -> nn.Sequential:
         return nn.Sequential(self.conv(6, channels, kernel=7, padding=3))
 
-    def down(self, before: int, after: int, count: int, *, kernel: int = 3) -> nn.Sequential:
-        first = self.conv(before, after, kernel=kernel, stride=2, padding=kernel // 2)
-        return nn.Sequential(first, *self.residual(after, count))
+    def down(self, stage: _Stage) -> nn.Sequential:
+        first = self.conv(
+            stage.before, stage.after, kernel=stage.kernel, stride=2, padding=stage.kernel // 2
+        )
+        return nn.Sequential(first, *self.residual(stage.after, stage.num_residual))
 
-    def bottom(self, channels: int, *, kernel: int = 3) -> nn.Sequential:
-        """To a map smaller by ``kernel - 1``."""
+    def bottom(self, channels: int, kernel: int) -> nn.Sequential:
         return nn.Sequential(
-            self.conv(channels, channels, kernel=kernel, padding=0),
-            self.conv(channels, channels, kernel=1, padding=0),
+            self.conv(channels, channels, kernel=kernel, padding=0), *self.point(channels)
         )
 
     def point(self, channels: int) -> nn.Sequential:
         return nn.Sequential(self.conv(channels, channels, kernel=1, padding=0))
 
-    def spread(self, before: int, after: int, count: int, *, kernel: int = 3) -> nn.Sequential:
+    def spread(self, stage: _Stage, *, kernel: int) -> nn.Sequential:
         """From a map of 1x1 to one of ``kernel`` x ``kernel``."""
-        first = self.transposed(before, after, kernel=kernel)
-        return nn.Sequential(first, *self.residual(after, count))
+        first = self.transposed(stage.before, stage.after, kernel=kernel)
+        return nn.Sequential(first, *self.residual(stage.after, stage.num_residual))
 
-    def up(self, before: int, after: int, count: int, *, to_odd: bool = False) -> nn.Sequential:
-        """To a map twice as large, or twice less one."""
-        padding = 0 if to_odd else 1
-        first = self.transposed(before, after, stride=2, padding=1, output_padding=padding)
-        return nn.Sequential(first, *self.residual(after, count))
+    def up(self, stage: _Stage) -> nn.Sequential:
+        first = self.transposed(
+            stage.before, stage.after, stride=2, padding=1, output_padding=0 if stage.to_odd else 1
+        )
+        return nn.Sequential(first, *self.residual(stage.after, stage.num_residual))
 
-    def output(self, before: int, channels: int) -> nn.Sequential:
+    def speech(self, widths: tuple[int, ...], *, count: tuple[int, ...]) -> nn.Sequential:
+        layers = [self.conv(1, widths[0]), *self.residual(widths[0], count[0])]
+        strides = ((3, 1), (3, 3), (3, 2))  # rows, columns: 80x16 to 3x3
+        for (before, after), stride, num in zip(
+            pairwise(widths[:-1]), strides, count[1:], strict=True
+        ):
+            layers += [self.conv(before, after, stride=stride), *self.residual(after, num)]
+        layers += [self.conv(widths[-2], widths[-1], padding=0), *self.point(widths[-1])]
+        return nn.Sequential(*layers)
+
+    def output(self, widths: tuple[int, int]) -> nn.Sequential:
+        before, channels = widths
         return nn.Sequential(self.conv(before, channels), nn.Conv2d(channels, 3, 1), nn.Sigmoid())
-
-    def speech(self) -> nn.Sequential:
-        conv, residual = self.conv, self.residual
-        return nn.Sequential(
-            conv(1, 32), *residual(32, 2),
-            conv(32, 64, stride=(3, 1)), *residual(64, 2),
-            conv(64, 128, stride=3), *residual(128, 2),
-            conv(128, 256, stride=(3, 2)), *residual(256, 1),
-            conv(256, 512, padding=0), conv(512, 512, kernel=1, padding=0),
-        )  # fmt: skip
-
-
-def _released_96(activation: Activation) -> _Parts:
-    b = _Bricks(activation)
-    return _Parts(
-        face_encoder=nn.ModuleList(
-            [
-                b.stem(16),
-                b.down(16, 32, 2),
-                b.down(32, 64, 3),
-                b.down(64, 128, 2),
-                b.down(128, 256, 2),
-                b.down(256, 512, 1),
-                b.bottom(512),
-            ]
-        ),
-        audio_encoder=b.speech(),
-        face_decoder=nn.ModuleList(
-            [
-                b.point(512),
-                b.spread(1024, 512, 1),
-                b.up(1024, 512, 2),
-                b.up(768, 384, 2),
-                b.up(512, 256, 2),
-                b.up(320, 128, 2),
-                b.up(160, 64, 2),
-            ]
-        ),
-        output=b.output(80, 32),
-    )
-
-
-def _released_256(activation: Activation) -> _Parts:
-    b = _Bricks(activation)
-    return _Parts(
-        face_encoder=nn.ModuleList(
-            [
-                b.stem(16),
-                b.down(16, 32, 2),
-                b.down(32, 64, 3),
-                b.down(64, 128, 2),
-                b.down(128, 256, 2),
-                b.down(256, 512, 1),
-                b.down(512, 512, 1),
-                b.bottom(512, kernel=4),
-            ]
-        ),
-        audio_encoder=b.speech(),
-        face_decoder=nn.ModuleList(
-            [
-                b.point(512),
-                b.spread(1024, 512, 1, kernel=4),
-                b.up(1024, 512, 1),
-                b.up(1024, 512, 2),
-                b.up(768, 384, 2),
-                b.up(512, 256, 2),
-                b.up(320, 128, 2),
-                b.up(160, 64, 2),
-            ]
-        ),
-        output=b.output(80, 32),
-    )
-
-
-def _released_288(activation: Activation) -> _Parts:
-    b = _Bricks(activation)
-    return _Parts(
-        face_encoder=nn.ModuleList(
-            [
-                b.stem(16),
-                b.down(16, 32, 1, kernel=5),
-                b.down(32, 32, 2),
-                b.down(32, 64, 3),
-                b.down(64, 128, 2),
-                b.down(128, 256, 2),
-                b.down(256, 512, 1),  # 5x5
-                b.bottom(512),  # 3x3
-                b.bottom(512),  # 1x1
-            ]
-        ),
-        audio_encoder=b.speech(),
-        face_decoder=nn.ModuleList(
-            [
-                b.point(512),
-                b.spread(1024, 512, 1),
-                b.up(1024, 512, 2, to_odd=True),  # 5x5
-                b.up(1024, 512, 2, to_odd=True),  # 9x9
-                b.up(768, 384, 2),
-                b.up(512, 256, 2),
-                b.up(320, 128, 2),
-                b.up(160, 64, 2),
-                b.up(96, 64, 2),
-            ]
-        ),
-        output=b.output(80, 32),
-    )
-
-
-def _compressed_96(activation: Activation) -> _Parts:
-    b = _Bricks(activation)
-    speech = nn.Sequential(
-        b.conv(1, 8),
-        b.conv(8, 16, stride=(3, 1)),
-        b.conv(16, 32, stride=3),
-        b.conv(32, 64, stride=(3, 2)),
-        b.conv(64, 128, padding=0),
-        b.conv(128, 128, kernel=1, padding=0),
-    )
-    widths = (4, 8, 16, 32, 64, 128)
-    stages = [b.down(before, 2 * before, 0) for before in widths[:-1]]
-    return _Parts(
-        face_encoder=nn.ModuleList([b.stem(4), *stages, b.bottom(128)]),
-        audio_encoder=speech,
-        face_decoder=nn.ModuleList(
-            [
-                b.point(128),
-                b.spread(256, 128, 0),
-                b.up(256, 128, 0),
-                b.up(192, 96, 0),
-                b.up(128, 64, 0),
-                b.up(80, 32, 0),
-                b.up(40, 16, 0),
-            ]
-        ),
-        output=b.output(20, 8),
-    )
 
 
 _VARIANTS = {
-    ("released", 96): _released_96,
-    ("released", 256): _released_256,
-    ("released", 288): _released_288,
-    ("compressed", 96): _compressed_96,
+    ("released", 96): _Shape(
+        down=(
+            _Stage(16, 32, 2),
+            _Stage(32, 64, 3),
+            _Stage(64, 128, 2),
+            _Stage(128, 256, 2),
+            _Stage(256, 512, 1),
+        ),
+        bottom_kernels=(3,),
+        spread=_Stage(1024, 512, 1),
+        up=(
+            _Stage(1024, 512, 2),
+            _Stage(768, 384, 2),
+            _Stage(512, 256, 2),
+            _Stage(320, 128, 2),
+            _Stage(160, 64, 2),
+        ),
+    ),
+    ("released", 256): _Shape(
+        down=(
+            _Stage(16, 32, 2),
+            _Stage(32, 64, 3),
+            _Stage(64, 128, 2),
+            _Stage(128, 256, 2),
+            _Stage(256, 512, 1),
+            _Stage(512, 512, 1),
+        ),
+        bottom_kernels=(4,),
+        spread=_Stage(1024, 512, 1),
+        up=(
+            _Stage(1024, 512, 1),
+            _Stage(1024, 512, 2),
+            _Stage(768, 384, 2),
+            _Stage(512, 256, 2),
+            _Stage(320, 128, 2),
+            _Stage(160, 64, 2),
+        ),
+    ),
+    ("released", 288): _Shape(
+        down=(
+            _Stage(16, 32, 1, kernel=5),
+            _Stage(32, 32, 2),
+            _Stage(32, 64, 3),
+            _Stage(64, 128, 2),
+            _Stage(128, 256, 2),
+            _Stage(256, 512, 1),
+        ),
+        bottom_kernels=(3, 3),  # 5x5, 3x3, 1x1
+        spread=_Stage(1024, 512, 1),
+        up=(
+            _Stage(1024, 512, 2, to_odd=True),  # 5x5
+            _Stage(1024, 512, 2, to_odd=True),  # 9x9
+            _Stage(768, 384, 2),
+            _Stage(512, 256, 2),
+            _Stage(320, 128, 2),
+            _Stage(160, 64, 2),
+            _Stage(96, 64, 2),
+        ),
+    ),
+    ("compressed", 96): _Shape(
+        down=(
+            _Stage(4, 8, 0),
+            _Stage(8, 16, 0),
+            _Stage(16, 32, 0),
+            _Stage(32, 64, 0),
+            _Stage(64, 128, 0),
+        ),
+        bottom_kernels=(3,),
+        speech_widths=(8, 16, 32, 64, 128),
+        speech_residuals=(0, 0, 0, 0),
+        spread=_Stage(256, 128, 0),
+        up=(
+            _Stage(256, 128, 0),
+            _Stage(192, 96, 0),
+            _Stage(128, 64, 0),
+            _Stage(80, 32, 0),
+            _Stage(40, 16, 0),
+        ),
+        output_widths=(20, 8),
+    ),
 }
