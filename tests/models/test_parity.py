@@ -106,7 +106,8 @@ def test_int8_stays_near_the_plain_reference(name: str, folder: Path) -> None:
 
 @pytest.mark.xfail(
     strict=True,
-    reason="open: plain static int8 is off by up to 0.05 in single values; no engine runs int8 yet",
+    reason="open: plain static int8 is off by up to 0.05 in single values here, and by 0.1 on the "
+    "shipped weights; no engine runs int8 yet",
 )
 @pytest.mark.parametrize("name", ["compact generator", "compact expert"])
 def test_int8_of_compact_networks_stays_near_the_plain_reference(name: str, folder: Path) -> None:
