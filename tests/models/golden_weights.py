@@ -18,8 +18,8 @@ these weights follow what such networks have in common:
   family, as it does in trained networks, while every single weight still matters.
 * A residual convolution adds less than it is added to.
 
-These choices were made while looking at the bf16 and int8 differences: that those are small here says
-that the engines work, not that a trained network survives the precision.
+These choices were made while looking at the bf16 and int8 differences: that those are small here
+says that the engines work, not that a trained network survives the precision.
 """
 
 import math
