@@ -40,6 +40,10 @@ class TrainingError(LipwrightError):
     """A training run cannot start or must stop."""
 
 
+class EvaluationError(LipwrightError):
+    """An evaluation cannot be made of what it was given, or its report cannot be written."""
+
+
 class MissingExtraError(LipwrightError):
     """An optional library is needed and not installed."""
 

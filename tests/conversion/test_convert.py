@@ -12,15 +12,24 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lipwright.checkpoints import Metadata, read_metadata, read_onnx_metadata
+from lipwright.checkpoints import (
+    Metadata,
+    openvino_core,
+    read_metadata,
+    read_onnx,
+    read_onnx_metadata,
+)
 from lipwright.conversion.convert import RESEARCH_ONLY, convert
 from lipwright.conversion.export import export_released
+from lipwright.corpus.offset import read_expert
 from lipwright.errors import CheckpointError
 from lipwright.inference import OpenVinoGenerator
 from lipwright.models.build import build_network, load_network, save_network
 from lipwright.models.discriminator import QualityDiscriminator
 from lipwright.models.syncnet import SyncNet
+from lipwright.models.syncnet_v2 import SyncNetV2
 from lipwright.models.wav2lip import Wav2LipConfig, Wav2LipGenerator
+from lipwright.speech.mfcc import CEPSTRA_FRONT_END
 
 STEP = 4321
 
@@ -172,6 +181,38 @@ def test_an_expert_and_a_discriminator_are_converted_too(tmp_path: Path) -> None
         assert (done.onnx is None) == (kind == "discriminator")
         assert done.weights is not None
         load_network(done.weights, kind=done.metadata.kind)
+
+
+def test_the_bare_pickle_of_syncnet_v2_becomes_a_judge_that_no_one_takes_for_an_expert(
+    tmp_path: Path,
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        network = SyncNetV2().eval()
+    torch.save(network.state_dict(), tmp_path / "syncnet_v2.model")
+    done = convert(tmp_path / "syncnet_v2.model", tmp_path / "syncnet_v2")
+    assert done.title == "SyncNet v2, the judge of LSE-D and LSE-C"
+    meta = done.metadata
+    assert (meta.kind, meta.architecture, meta.channel_order) == ("expert", "syncnet-v2", "bgr")
+    assert (meta.mel, meta.licence) == (CEPSTRA_FRONT_END, RESEARCH_ONLY)
+    assert done.onnx is not None
+    assert done.difference is not None
+    assert done.difference < 1e-5
+    graph, metadata = read_onnx(done.onnx)
+    assert (metadata["kind"], metadata["resolution"]) == ("judge", "224")
+    assert metadata["mel"] == CEPSTRA_FRONT_END
+    with pytest.raises(CheckpointError, match="holds a judge, an expert is needed"):
+        read_expert(done.onnx)
+    with pytest.raises(CheckpointError, match="holds a judge, a generator is needed"):
+        OpenVinoGenerator(done.onnx)
+    mfcc, faces = torch.randn(2, 1, 13, 20) * 10, torch.rand(2, 3, 5, 224, 224) * 255
+    found = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
+        {"mfcc": mfcc.numpy(), "faces": faces.numpy()}
+    )
+    with torch.no_grad():
+        for name, expected in zip(("speech", "lips"), network(mfcc, faces), strict=True):
+            np.testing.assert_allclose(found[name], expected.numpy(), rtol=1e-4, atol=1e-4)
+    load_network(tmp_path / "syncnet_v2.safetensors", kind="expert")
 
 
 class Malice:

@@ -54,6 +54,31 @@ def test_missing_counters_are_put_in_and_half_precision_widened(compressed: Arra
     assert tensors["audio_encoder.0.conv_block.1.num_batches_tracked"].shape == ()
 
 
+def test_syncnet_v2_is_recognised_and_alone_hears_cepstra() -> None:
+    (known,) = (known for known in KNOWN if known.architecture == "syncnet-v2")
+    old = {n: a for n, a in weights_of(known).items() if not n.endswith("num_batches_tracked")}
+    assert {name.split(".")[0] for name in old} == {
+        "netcnnaud",
+        "netcnnlip",
+        "netfcaud",
+        "netfclip",
+    }
+    found, tensors = recognise(old)
+    assert found is known
+    assert tensors["netfclip.1.num_batches_tracked"] == 0
+    assert [k for k in KNOWN if k.front_end.startswith("mfcc")] == [known]
+
+
+def test_a_syncnet_of_another_width_is_refused_with_what_differs() -> None:
+    (known,) = (known for known in KNOWN if known.architecture == "syncnet-v2")
+    wider = weights_of(known) | {"netfclip.3.weight": np.zeros((2048, 512), np.float32)}
+    with pytest.raises(
+        CheckpointError,
+        match=r"almost a SyncNet v2.*netfclip.3.weight \[2048, 512\] for \[1024, 512",
+    ):
+        recognise(wider)
+
+
 def test_missing_names_are_listed_and_counted(compressed: Arrays) -> None:
     dropped = [name for name in compressed if name.startswith("audio_encoder.0")]
     for name in dropped:
@@ -81,7 +106,7 @@ def test_unexpected_names_and_other_shapes_are_said(compressed: Arrays) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("netcnnlip.0.weight", "SyncNet v2"),
+        ("netcnnlip.0.weight", "a SyncNet of another shape than SyncNet v2"),
         ("stylegan_decoder.conv.weight", "GFPGAN"),
         ("conv4_3_norm.weight", "S3FD"),
         ("face_encoder.0.other.weight", "a lip-sync expert of another shape"),

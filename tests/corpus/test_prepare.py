@@ -222,7 +222,7 @@ def test_speaker_in_two_splits_is_refused_before_any_work(run: Run, tmp_path: Pa
 def test_expert_that_is_none_is_refused_before_any_work(run: Run, tmp_path: Path) -> None:
     for expert in (tmp_path / "gone.onnx", run.source / "bad" / "notes.txt"):
         with pytest.raises(CheckpointError, match=expert.name):
-            prepare_corpus([run.source], tmp_path / "corpus", rule=RULE, expert=expert)
+            prepare_corpus([run.source], tmp_path / "corpus", rule=RULE, offsets=expert)
     assert not (tmp_path / "corpus").exists()
 
 
@@ -266,7 +266,7 @@ def test_worker_that_dies_is_reported_with_the_clip_it_died_of(
 def test_expert_measures_clips_in_the_worker(run: Run, expert: Path, tmp_path: Path) -> None:
     lenient = PrepareConfig(resolution=96, max_offset=12)
     (line,) = prepare_corpus(
-        [run.source / "anna"], tmp_path / "corpus", config=lenient, expert=expert
+        [run.source / "anna"], tmp_path / "corpus", config=lenient, offsets=expert
     )
     assert isinstance(line, Accepted)
     assert line.offset_frames is not None

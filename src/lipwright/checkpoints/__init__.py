@@ -1,11 +1,13 @@
 """Weights files in and out; knows no network."""
 
 from lipwright.checkpoints.catalogue import RemoteModel, load_catalogue
+from lipwright.checkpoints.download import sha256_of
 from lipwright.checkpoints.home import models_folder
 from lipwright.checkpoints.licences import is_permissive, require_licence
 from lipwright.checkpoints.onnx import openvino_core, read_onnx, read_onnx_metadata
 from lipwright.checkpoints.registry import (
     DEFAULT_EXPERT,
+    DEFAULT_LANDMARKS,
     DEFAULT_MODEL,
     ModelEntry,
     available_models,
@@ -25,6 +27,7 @@ from lipwright.checkpoints.weights import (
 
 __all__ = [
     "DEFAULT_EXPERT",
+    "DEFAULT_LANDMARKS",
     "DEFAULT_MODEL",
     "Metadata",
     "ModelEntry",
@@ -44,6 +47,7 @@ __all__ = [
     "register_model",
     "require_free_name",
     "require_licence",
+    "sha256_of",
     "write_tensors",
     "write_weights",
 ]

@@ -40,7 +40,7 @@ class ModelEntry:
     name: str
     """Its name."""
     kind: str
-    """What it does: ``generator`` or ``expert``."""
+    """What it does: ``generator``, ``expert`` or ``landmarks``."""
     resolution: int
     """Height and width of a face in pixels."""
     licence: str
@@ -74,6 +74,7 @@ class ModelEntry:
 
 DEFAULT_MODEL = "lipwright-96"
 DEFAULT_EXPERT = "lipwright-expert-96"
+DEFAULT_LANDMARKS = "lipwright-landmarks-128"
 _MODELS = {
     entry.name: entry
     for entry in (
@@ -94,6 +95,15 @@ _MODELS = {
             sha256="841429c5ce30f82cef01e1d740342b5f948bdf7675876d8fffd5d6728d2527b8",
             source="shipped",
             path=_FOLDER / "lipwright-expert-96.onnx",
+        ),
+        ModelEntry(
+            name=DEFAULT_LANDMARKS,
+            kind="landmarks",
+            resolution=128,
+            licence="Apache-2.0",
+            sha256="d6e621df1259fdbfd5cc14758ec613d2861c8b00373f296061083e2a462cad99",
+            source="shipped",
+            path=_FOLDER / "lipwright-landmarks-128.onnx",
         ),
     )
 }

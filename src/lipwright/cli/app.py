@@ -33,6 +33,17 @@ app.command(
     """,
 )
 app.command(
+    "lipwright.cli.evaluate:evaluate_command",
+    name="evaluate",
+    help="""Render pairs of a face and a speech, and measure how good the result is.
+
+    Writes a page with tables, plots and contact sheets, worst clips first; beside the drawn video
+    stand the true one, a static mouth, the true video five frames late, and another speech.
+
+    For example: lipwright evaluate clips --to report
+    """,
+)
+app.command(
     "lipwright.cli.models:models_app",
     name="models",
     help="""List the models that can be used, or fetch one.
@@ -52,6 +63,16 @@ app.command(
     them. Says which network it found.
 
     For example: lipwright convert wav2lip_gan.pth
+    """,
+)
+app.command(
+    "lipwright.cli.audit:audit_command",
+    name="audit",
+    help="""Measure by how much sound and picture of every clip are apart.
+
+    Says which folders are off by a constant, and which clips should be left out of training.
+
+    For example: lipwright audit recordings --to audit.json
     """,
 )
 app.command(
@@ -75,6 +96,15 @@ app.command(
     the recordings show few. Portraits that smile with open mouths are turned down.
 
     For example: lipwright puppets portraits --to corpus --landmarks face_landmark.tflite
+    """,
+)
+app.command(
+    "lipwright.cli.label:label_command",
+    name="label",
+    help="""Label faces with landmarks, to train a landmark network on.
+
+    For example: lipwright label recordings portraits --to faces --landmarks face_landmark.tflite
+    --split split.toml
     """,
 )
 app.command(

@@ -9,11 +9,18 @@ from cyclopts import App, Parameter
 from lipwright.cli.progress import bars
 from lipwright.training.expert import ExpertTrainer
 from lipwright.training.generator import GeneratorTrainer
+from lipwright.training.landmarks import LandmarkTrainer
 from lipwright.training.loop import Progress, Trainer, make_run_folder, train
-from lipwright.training.recipe import ExpertRecipe, GeneratorRecipe, RunConfig, load_recipe
+from lipwright.training.recipe import (
+    ExpertRecipe,
+    GeneratorRecipe,
+    LandmarkRecipe,
+    RunConfig,
+    load_recipe,
+)
 from lipwright.training.windows import WindowSource, load_batches
 
-train_app = App(name="train", help="Train an expert or a generator.")
+train_app = App(name="train", help="Train an expert, a generator or a landmark network.")
 
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
@@ -65,6 +72,32 @@ def generator_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
         trainer.windows,
         run=loaded.run,
         workers=loaded.data.workers,
+        out=out,
+        verbose=verbose,
+    )
+
+
+@train_app.command(name="landmarks")
+def landmarks_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
+    """Train a landmark network; goes on where an earlier run in the same folder stopped.
+
+    Parameters
+    ----------
+    recipe:
+        TOML file; see the folder recipes.
+    out:
+        Run folder: checkpoint, weights, metrics, curves for TensorBoard, sheets.
+    verbose:
+        Print every measurement.
+    """
+    loaded = load_recipe(recipe, LandmarkRecipe)
+    make_run_folder(out, loaded)
+    trainer = LandmarkTrainer(loaded)
+    _run(
+        trainer,
+        trainer.windows,
+        run=loaded.run,
+        workers=loaded.workers,
         out=out,
         verbose=verbose,
     )

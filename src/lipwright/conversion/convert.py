@@ -119,6 +119,7 @@ def _describe(
         channel_order="bgr",
         alignment=alignment,
         crop="released",
+        mel=known.front_end,
         notes={
             "converted_from": source.name,
             "container": container.form,

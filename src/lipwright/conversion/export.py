@@ -3,7 +3,8 @@
 import json
 import logging
 import warnings
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +13,65 @@ import torch
 from torch import nn
 
 from lipwright.checkpoints import Metadata, openvino_core, read_metadata
-from lipwright.checkpoints.weights import Kind
 from lipwright.errors import CheckpointError, ConfigError, require
 from lipwright.models.blocks import ModulatedResidual
 from lipwright.models.build import load_network, resolution_of
 from lipwright.models.compact import CompactGenerator
 from lipwright.speech import NUM_MELS, SILENCE, WINDOW_LENGTH
+from lipwright.speech.mfcc import CEPSTRA_LENGTH, NUM_CEPSTRA
 
 require("onnxscript", extra="train")
 
 OPSET = 18
-TOLERANCE = 1e-4  # of any output value, between torch and the exported graph
-_OUTPUTS: dict[str, list[str]] = {"generator": ["drawn"], "expert": ["speech", "lips"]}
+# Of any output value, between torch and the exported graph; where the largest is above 1, of that.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ports:
+    """What a graph takes and gives."""
+
+    kind: str
+    """What the runtime knows it as."""
+    inputs: tuple[str, ...] = ("mel", "faces")
+    outputs: tuple[str, ...]
+    speech: tuple[int, ...] = (1, NUM_MELS, WINDOW_LENGTH)
+    """Shape of one speech, the first of two inputs."""
+    faces: Callable[[int], tuple[int, ...]]
+    """Shape of one input of faces, from their resolution."""
+    loudest: float = 4.0
+    """Speech is from -loudest to loudest."""
+    brightest: float = 1.0
+    """Faces are from 0 to brightest."""
+    with_halves: bool = False
+    """Whether large weights are stored as float16; they are computed with as float32."""
+    tolerance: float = TOLERANCE
+    """Of any output value, between torch and the exported graph."""
+
+
+# By architecture, else by kind.
+_PORTS = {
+    "generator": _Ports(kind="generator", outputs=("drawn",), faces=lambda r: (6, r, r)),
+    "expert": _Ports(kind="expert", outputs=("speech", "lips"), faces=lambda r: (15, r // 2, r)),
+    # Its inputs are others than an expert's, so whoever looks for an expert must not take it.
+    "syncnet-v2": _Ports(
+        kind="judge",
+        inputs=("mfcc", "faces"),
+        outputs=("speech", "lips"),
+        speech=(1, NUM_CEPSTRA, CEPSTRA_LENGTH),
+        faces=lambda r: (3, 5, r, r),
+        loudest=20.0,
+        brightest=255.0,
+    ),
+    "landmarks": _Ports(
+        kind="landmarks",
+        inputs=("faces",),
+        outputs=("points", "pose"),
+        faces=lambda r: (3, r, r),
+        with_halves=True,
+        tolerance=5e-4,  # of the picture's side: 0.06 pixels of 128
+    ),
+}
 
 
 def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
@@ -31,7 +79,8 @@ def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
 
     Args:
         weights: What training wrote.
-        out: ONNX file to write; its inputs are ``mel`` and ``faces``, of any batch size.
+        out: ONNX file to write; its inputs are ``mel`` and ``faces``, of any batch size. Of a
+            SyncNet v2 they are ``mfcc`` and ``faces``, and its kind is ``judge``.
         speech_gain: How much further than trained speech moves a compact generator's mouth away
             from rest; see :func:`amplify_speech`.
 
@@ -45,22 +94,24 @@ def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
     """
     _require_place(out, ".onnx")
     kind = read_metadata(weights).kind
-    if kind not in _OUTPUTS:
-        raise CheckpointError(f"{weights} holds a {kind}; only generators and experts are exported")
+    if kind not in _PORTS:
+        raise CheckpointError(f"{weights} holds a {kind}; it has no form for use")
     network, meta = load_network(weights, kind=kind)
     if speech_gain != 1.0:
         amplify_speech(network, speech_gain)
-    resolution = resolution_of(meta.config)
-    program = _traced(network, kind, resolution)
+    ports, resolution = _ports(meta), resolution_of(meta.config)
+    program = _traced(network, ports, resolution)
+    if ports.with_halves:
+        _store_halves(program)
     write_metadata(program, meta, resolution=resolution, speech_gain=speech_gain)
     temporary = out.with_name(f".{out.name}.part")
     try:
         onnx.save(program, temporary)
-        difference = _largest_difference(network, temporary, kind, resolution)
-        if not difference <= TOLERANCE:
+        difference = _largest_difference(network, temporary, ports, resolution)
+        if not difference <= ports.tolerance:
             raise CheckpointError(
                 f"the exported graph of {weights} differs from torch by {difference:.2e}, more "
-                f"than {TOLERANCE:.0e}; nothing was written"
+                f"than {ports.tolerance:.0e}; nothing was written"
             )
         temporary.replace(out)
     except OSError as err:
@@ -82,7 +133,7 @@ def write_metadata(
         speech_gain: See :func:`export_onnx`.
     """
     record = {
-        "kind": meta.kind,
+        "kind": _ports(meta).kind,
         "resolution": str(resolution),
         "channel_order": meta.channel_order,
         "alignment": meta.alignment,
@@ -196,16 +247,18 @@ def _require_place(out: Path, suffix: str) -> None:
         )
 
 
-def _inputs(kind: Kind, resolution: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _ports(meta: Metadata) -> _Ports:
+    return _PORTS.get(meta.architecture, _PORTS[meta.kind])
+
+
+def _inputs(ports: _Ports, resolution: int, batch: int) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(batch)
-    mel = torch.rand(batch, 1, NUM_MELS, WINDOW_LENGTH, generator=generator) * 8 - 4
-    shape = (
-        (6, resolution, resolution) if kind == "generator" else (15, resolution // 2, resolution)
-    )
-    return mel, torch.rand(batch, *shape, generator=generator)
+    speech = torch.rand(batch, *ports.speech, generator=generator)
+    faces = torch.rand(batch, *ports.faces(resolution), generator=generator) * ports.brightest
+    return ((2 * speech - 1) * ports.loudest, faces) if len(ports.inputs) == 2 else (faces,)
 
 
-def _traced(network: nn.Module, kind: Kind, resolution: int) -> onnx.ModelProto:
+def _traced(network: nn.Module, ports: _Ports, resolution: int) -> onnx.ModelProto:
     batch = torch.export.Dim("batch", min=1, max=1024)
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
@@ -215,12 +268,12 @@ def _traced(network: nn.Module, kind: Kind, resolution: int) -> onnx.ModelProto:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 network,
-                _inputs(kind, resolution, 2),
+                _inputs(ports, resolution, 2),
                 dynamo=True,
                 verbose=False,
-                input_names=["mel", "faces"],
-                output_names=_OUTPUTS[kind],
-                dynamic_shapes=({0: batch}, {0: batch}),
+                input_names=list(ports.inputs),
+                output_names=list(ports.outputs),
+                dynamic_shapes=tuple({0: batch} for _ in ports.inputs),
                 opset_version=OPSET,
             )
     finally:
@@ -230,17 +283,39 @@ def _traced(network: nn.Module, kind: Kind, resolution: int) -> onnx.ModelProto:
     return program.model_proto
 
 
-def _largest_difference(network: nn.Module, path: Path, kind: Kind, resolution: int) -> float:
+_LARGE = 512  # values from which on a weight is stored as float16
+
+
+def _store_halves(program: onnx.ModelProto) -> None:
+    """Store large weights as float16, each behind a cast to float32."""
+    graph = program.graph
+    casts = []
+    for weight in graph.initializer:
+        array = onnx.numpy_helper.to_array(weight)
+        if array.dtype != np.float32 or array.size < _LARGE:
+            continue
+        name = weight.name
+        weight.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))
+        to = onnx.TensorProto.FLOAT
+        casts.append(onnx.helper.make_node("Cast", [weight.name], [name], to=to))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _largest_difference(network: nn.Module, path: Path, ports: _Ports, resolution: int) -> float:
     compiled = openvino_core().compile_model(
         openvino_core().read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     largest = 0.0
     for batch in (1, 3, 8):
-        mel, faces = _inputs(kind, resolution, batch)
+        inputs = _inputs(ports, resolution, batch)
         with torch.no_grad():
-            expected = network(mel, faces)
+            expected = network(*inputs)
         expected = expected if isinstance(expected, tuple) else (expected,)
-        results = compiled({"mel": mel.numpy(), "faces": faces.numpy()})
-        for name, tensor in zip(_OUTPUTS[kind], expected, strict=True):
-            largest = max(largest, float(np.abs(results[name] - tensor.numpy()).max()))
+        named = zip(ports.inputs, inputs, strict=True)
+        results = compiled({name: tensor.numpy() for name, tensor in named})
+        for name, tensor in zip(ports.outputs, expected, strict=True):
+            difference = float(np.abs(results[name] - tensor.numpy()).max())
+            largest = max(largest, difference / max(1.0, float(tensor.abs().max())))
     return largest

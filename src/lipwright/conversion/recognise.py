@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from lipwright.checkpoints.weights import Kind
 from lipwright.errors import CheckpointError
 from lipwright.models.build import Options, build_network
+from lipwright.speech import FRONT_END
+from lipwright.speech.mfcc import CEPSTRA_FRONT_END
 
 Arrays = Mapping[str, NDArray[np.generic]]
 Shapes = dict[str, tuple[int, ...]]
@@ -24,8 +26,8 @@ _PREFIXES = {"module.": "", "_orig_mod.": "", "generator.": "", "netG.": "", "sy
 
 # Networks that people mistake for a lip-sync model: a piece of a name -> what it is.
 _OTHERS = {
-    "netcnnlip": "SyncNet v2, the judge of LSE-D and LSE-C",
-    "netcnnaud": "SyncNet v2, the judge of LSE-D and LSE-C",
+    "netcnnlip": "a SyncNet of another shape than SyncNet v2, the judge of LSE-D and LSE-C",
+    "netcnnaud": "a SyncNet of another shape than SyncNet v2, the judge of LSE-D and LSE-C",
     "conv4_3_norm": "the S3FD face detector",
     "fpn.merge1": "the RetinaFace detector",
     "ssh1.": "the RetinaFace detector",
@@ -51,6 +53,8 @@ class KnownNetwork:
     """Name that ``models.build`` knows."""
     options: Options = field(default_factory=dict)
     """Dimensions."""
+    front_end: str = FRONT_END
+    """What its speech goes through first."""
 
 
 KNOWN = (
@@ -69,6 +73,13 @@ KNOWN = (
     ),
     KnownNetwork(title="Wav2Lip lip-sync expert", kind="expert"),
     KnownNetwork(title="Wav2Lip visual quality discriminator", kind="discriminator"),
+    KnownNetwork(
+        title="SyncNet v2, the judge of LSE-D and LSE-C",
+        kind="expert",
+        architecture="syncnet-v2",
+        options={"resolution": 224},
+        front_end=CEPSTRA_FRONT_END,
+    ),
 )
 
 

@@ -129,8 +129,22 @@ class ExpertOffsetMeter:
         Returns:
             The offset.
         """
+        return offset_of(*self.embed(crops, mel))
+
+    def embed(
+        self, crops: list[NDArray[np.uint8]], mel: Mel
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embed the lips of every five crops, and the speech that belongs to them.
+
+        Args:
+            crops: As :meth:`measure` takes them; W = number of crops - 4.
+            mel: ``(80, num_columns)``; column 0 at the first crop, silence after the last one.
+
+        Returns:
+            Speech and lips, each ``(W, E)`` float32 of unit length.
+        """
         num_windows = len(crops) - EXPERT_FRAMES + 1
-        frames = range(-MAX_SHIFT, num_windows + MAX_SHIFT)
+        frames = range(num_windows)
         starts = window_starts((Fraction(i, CORPUS_FPS) for i in frames), lead=EXPERT_LEAD)
         speech = [
             self._speech({"mel": cut_windows(mel, starts[first : first + _BATCH])})["speech"]
@@ -140,7 +154,7 @@ class ExpertOffsetMeter:
             self._embed_lips(crops[first : first + _BATCH + EXPERT_FRAMES - 1])
             for first in range(0, num_windows, _BATCH)
         ]
-        return offset_of(np.concatenate(speech), np.concatenate(lips))
+        return np.concatenate(speech), np.concatenate(lips)
 
     def _embed_lips(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """``(W, E)``: one row for every five crops that follow each other."""
@@ -179,23 +193,30 @@ class ExpertOffsetMeter:
 def offset_of(speech: NDArray[np.float32], lips: NDArray[np.float32]) -> Offset:
     """Find the shift at which speech and lips agree best.
 
+    Windows whose shifted speech lies beyond the clip do not count: silence there would be nearer to
+    many lips than other speech is, and draw the best shift outward.
+
     Args:
-        speech: ``(W + 2 S, E)`` of unit length; row i + S belongs to row i of lips.
+        speech: ``(W, E)`` of unit length; row i belongs to row i of lips.
         lips: ``(W, E)`` of unit length.
 
     Returns:
-        The offset, between -S and S.
+        The offset, between ``-MAX_SHIFT`` and ``MAX_SHIFT``; less far where the clip is shorter.
     """
-    max_shift = (len(speech) - len(lips)) // 2
+    num_windows = len(lips)
+    max_shift = min(MAX_SHIFT, num_windows - 1)
+    shifts = range(-max_shift, max_shift + 1)  # frames by which the speech is later
     similarity = np.array(
         [
-            float((speech[start : start + len(lips)] * lips).sum(axis=1).mean())
-            for start in range(2 * max_shift + 1)
+            _mean_cosine(speech[max(s, 0) :], lips[max(-s, 0) :], count=num_windows - abs(s))
+            for s in shifts
         ]
     )
     best = int(np.argmax(similarity))
     # Best at a shift of +2 means that the lips fit the speech of two frames later: it comes late,
     # and must be moved earlier.
-    return Offset(
-        frames=max_shift - best, confidence=float(similarity[best] - np.median(similarity))
-    )
+    return Offset(frames=-shifts[best], confidence=float(similarity[best] - np.median(similarity)))
+
+
+def _mean_cosine(speech: NDArray[np.float32], lips: NDArray[np.float32], *, count: int) -> float:
+    return float((speech[:count] * lips[:count]).sum(axis=1).mean())

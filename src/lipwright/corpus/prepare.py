@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from lipwright.corpus.audit import Audit
 from lipwright.corpus.ledger import Accepted, Ledger, LedgerLine, Rejection, Split
-from lipwright.corpus.offset import ExpertOffsetMeter, read_expert
+from lipwright.corpus.offset import ExpertOffsetMeter, Offset, read_expert
 from lipwright.corpus.pack import write_pack
 from lipwright.corpus.pool import run_jobs
 from lipwright.corpus.sources import ClipSource, find_clips
@@ -27,6 +28,9 @@ class _Job:
     speaker: str
     split: Split
     corpus: Path
+    shift_frames: int = 0
+    offset: Offset | None = None
+    """As an audit has it."""
 
 
 def prepare_corpus(
@@ -35,7 +39,7 @@ def prepare_corpus(
     *,
     rule: SplitRule | None = None,
     config: PrepareConfig | None = None,
-    expert: Path | None = None,
+    offsets: Path | Audit | None = None,
     num_workers: int = 1,
     on_progress: Progress | None = None,
 ) -> list[LedgerLine]:
@@ -46,7 +50,9 @@ def prepare_corpus(
         corpus: Folder to write; made if need be. Clips in its ledger are not done again.
         rule: How clips are shared out; by default from folders called train, val and test.
         config: What is asked of a clip and how it is stored.
-        expert: ONNX file of an expert that measures each clip's offset; None leaves that out.
+        offsets: Who says by how much sound and picture are apart. ONNX file of an expert: it
+            measures each clip. An audit of these folders: clips that it says to leave out are
+            turned down, the sound of the others is moved as it advises. None leaves that out.
         num_workers: Processes.
         on_progress: Called with clips done and clips in all.
 
@@ -65,6 +71,8 @@ def prepare_corpus(
     sources = find_clips(folders)
     require_disjoint(rule, (source.clip for source in sources))
     _require_listed(rule, sources)
+    audit = offsets if isinstance(offsets, Audit) else None
+    expert = offsets if isinstance(offsets, Path) else None
     if expert is not None:
         read_expert(expert)  # refused here, once, and not in every worker
     config = config or PrepareConfig()
@@ -78,10 +86,16 @@ def prepare_corpus(
     ledger.drop_torn_line()
     done = {line.clip for line in ledger.lines()}
     jobs = [
-        _Job(source=source, speaker=rule.speaker(source.clip), split=split, corpus=corpus)
+        _job(source, speaker=rule.speaker(source.clip), split=split, corpus=corpus, audit=audit)
         for source in sources
         if source.clip not in done and (split := rule.split(source.clip)) is not None
     ]
+    dropped = {} if audit is None else audit.to_drop()
+    for job in [job for job in jobs if job.source.clip in dropped]:
+        clip = job.source.clip
+        ledger.append(Rejection(clip=clip, reason=dropped[clip]))
+        done.add(clip)
+        jobs.remove(job)
     num_done = len(done)
     lines = run_jobs(
         jobs,
@@ -98,6 +112,20 @@ def prepare_corpus(
         if on_progress is not None:
             on_progress(num_done, len(done) + len(jobs))
     return sorted(ledger.lines(), key=lambda line: line.clip)
+
+
+def _job(
+    source: ClipSource, *, speaker: str, split: Split, corpus: Path, audit: Audit | None
+) -> _Job:
+    shift, offset = (0, None) if audit is None else audit.after(source.clip)
+    return _Job(
+        source=source,
+        speaker=speaker,
+        split=split,
+        corpus=corpus,
+        shift_frames=shift,
+        offset=offset,
+    )
 
 
 def _require_listed(rule: SplitRule, sources: list[ClipSource]) -> None:
@@ -130,10 +158,12 @@ class _Worker:
             mesh=self.mesh,
             config=self.config,
             speaker=job.speaker,
+            shift_frames=job.shift_frames,
         )
         if isinstance(outcome, Rejection):
             return outcome
         clip, offset = outcome
+        offset = offset or job.offset
         file = Path("clips") / f"{job.source.clip}.safetensors"
         write_pack(clip, job.corpus / file)
         return Accepted(

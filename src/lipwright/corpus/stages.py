@@ -15,7 +15,7 @@ from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN, PackedClip, encode_cr
 from lipwright.corpus.sources import ClipSource
 from lipwright.errors import ConfigError, LipwrightError, MediaError
 from lipwright.faces import FaceDetector, FaceMesh, FaceTrack, crop_face, track_face, widen
-from lipwright.media import VideoFrame, read_speech, retime
+from lipwright.media import SPEECH_RATE, VideoFrame, read_speech, retime
 from lipwright.speech import MEL_RATE, Mel, mel_spectrogram
 
 
@@ -65,6 +65,7 @@ def prepare_clip(
     mesh: FaceMesh | None = None,
     config: PrepareConfig,
     speaker: str,
+    shift_frames: int = 0,
 ) -> tuple[PackedClip, Offset | None] | Rejection:
     """Take a clip in or turn it down; never raises for what is wrong with the clip.
 
@@ -75,12 +76,14 @@ def prepare_clip(
         mesh: Finds the points of each face, to be stored; None leaves that out.
         config: What is asked of the clip.
         speaker: Who speaks.
+        shift_frames: Frames of 40 ms by which to move the sound later; negative: earlier.
 
     Returns:
         What to pack and what was measured, or the reason for turning the clip down.
     """
     try:
-        return _prepare(source, detector, meter, mesh=mesh, config=config, speaker=speaker)
+        mel = _speech(source, shift_frames=shift_frames)
+        return _prepare(source, detector, meter, mesh=mesh, config=config, mel=mel, speaker=speaker)
     except Rejected as rejected:
         return Rejection(clip=source.clip, reason=str(rejected))
     except MediaError as err:
@@ -96,11 +99,9 @@ def _prepare(
     *,
     mesh: FaceMesh | None,
     config: PrepareConfig,
+    mel: Mel,
     speaker: str,
 ) -> tuple[PackedClip, Offset | None]:
-    if source.clip != source.clip.encode(errors="replace").decode():
-        raise Rejected(f"name is not UTF-8: {source.clip!r}; rename it")
-    mel = _speech(source)
     frames = ((frame.pixels, frame.time) for frame in _at_25_fps(source))
     track = track_face(frames, detector, every=config.detect_every)
     start, end = _usable(track, mel, config=config)
@@ -132,8 +133,14 @@ def _at_25_fps(source: ClipSource) -> Iterator[VideoFrame]:
     return retime(source.frames(), fps=Fraction(CORPUS_FPS))
 
 
-def _speech(source: ClipSource) -> Mel:
+def _speech(source: ClipSource, *, shift_frames: int) -> Mel:
+    if source.clip != source.clip.encode(errors="replace").decode():
+        raise Rejected(f"name is not UTF-8: {source.clip!r}; rename it")
     speech = read_speech(source.sound)
+    shift = shift_frames * SPEECH_RATE // CORPUS_FPS
+    speech = np.pad(speech, (max(shift, 0), 0))[max(-shift, 0) :]
+    if not speech.size:
+        raise Rejected(f"too short: no sound is left after moving it by {shift_frames} frames")
     peak = float(np.abs(speech).max())
     if peak < 1e-3:
         raise Rejected(f"silent: the loudest sample is {peak:.5f} of full scale")

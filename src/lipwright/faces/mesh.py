@@ -9,14 +9,10 @@ from numpy.typing import NDArray
 from lipwright.checkpoints import openvino_core
 from lipwright.errors import CheckpointError
 from lipwright.faces.crop import crop_face, widen
+from lipwright.faces.points import MESH_INDICES, shape_of_mouth
 
-# Points of MediaPipe's face mesh.
-UPPER_INNER_LIP, LOWER_INNER_LIP = 13, 14
-UPPER_OUTER_LIP, LOWER_OUTER_LIP = 0, 17
-LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER = 61, 291  # of the picture, not of the person
-LEFT_EYE_OUTER, RIGHT_EYE_OUTER = 33, 263
-NOSE_TIP, CHIN = 1, 152
-
+LEFT_EYE_OUTER, RIGHT_EYE_OUTER = 33, 263  # of the picture, not of the person
+FOREHEAD, CHIN = 10, 152
 NUM_POINTS = 468
 MESH_SIZE = 192  # pixels: what the network takes
 MESH_MARGIN = 1.5  # of its square over that of the crop rule: measured best against MTCNN
@@ -63,12 +59,24 @@ class FaceMesh:
         Returns:
             ``(468, 2)`` float32 x y in pixels of the frame.
         """
+        return self.solid(frame, box)[:, :2]
+
+    def solid(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Find the points of one face in space.
+
+        Args:
+            frame: ``(H, W, 3)`` uint8 RGB.
+            box: ``(4,)`` the crop rule's square, in pixels.
+
+        Returns:
+            ``(468, 3)`` float32 x y z in pixels of the frame; z grows away from the viewer.
+        """
         wide = widen(box, MESH_MARGIN)
         crop = crop_face(frame, wide, size=MESH_SIZE)
         result = self._network(crop[None].astype(np.float32) / 255)[0]
-        points = np.asarray(result, dtype=np.float32).reshape(-1, 3)[:, :2]
-        scale = (wide[2:] - wide[:2]) / MESH_SIZE
-        return np.asarray(points * scale + wide[:2], dtype=np.float32)
+        points = np.asarray(result, dtype=np.float32).reshape(-1, 3)
+        scale = float(wide[2] - wide[0]) / MESH_SIZE
+        return np.asarray(points * scale + [*wide[:2], 0], dtype=np.float32)
 
 
 def mouth_opening(points: NDArray[np.float32]) -> float:
@@ -83,26 +91,40 @@ def mouth_opening(points: NDArray[np.float32]) -> float:
     return float(mouth_shape(points)[0])
 
 
-SHAPE_NAMES = ("opening", "width", "height", "jaw")
-
-
 def mouth_shape(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a mouth does, in four numbers.
+    """What a mouth does; see :func:`lipwright.faces.points.shape_of_mouth`.
 
     Args:
         points: ``(..., 468, 2)`` of MediaPipe's face mesh, in any unit.
 
     Returns:
-        ``(..., 4)`` float32: gap between the inner lips, distance of the corners, height over the
-        outer lips, distance of nose and chin; all in distances of the outer eye corners.
+        ``(..., 4)`` float32: opening, width, height, jaw.
     """
-    pairs = (
-        (UPPER_INNER_LIP, LOWER_INNER_LIP),
-        (LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER),
-        (UPPER_OUTER_LIP, LOWER_OUTER_LIP),
-        (NOSE_TIP, CHIN),
-        (LEFT_EYE_OUTER, RIGHT_EYE_OUTER),
-    )
-    lengths = [np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1) for a, b in pairs]
-    *shape, eyes = lengths
-    return np.asarray(np.stack(shape, axis=-1) / eyes[..., None], dtype=np.float32)
+    return shape_of_mouth(points[..., MESH_INDICES, :])
+
+
+def head_pose(solid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How a head is turned, from its points in space.
+
+    The head's axes are the line of the outer eye corners and, upright to it, the line from the
+    forehead to the chin; the third is where the face looks.
+
+    Args:
+        solid: ``(468, 3)`` of MediaPipe's face mesh, in any unit.
+
+    Returns:
+        ``(2,)`` float32 yaw and pitch in radians, as of a head whose roll was taken out: yaw is
+        positive where it looks to the picture's right, pitch where it looks down. A face looked
+        straight at has a pitch of about 0, for the line to the chin leans a little.
+    """
+    across = solid[RIGHT_EYE_OUTER] - solid[LEFT_EYE_OUTER]
+    roll = np.arctan2(across[1], across[0])
+    cos, sin = np.cos(-roll), np.sin(-roll)
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    across = turn @ across
+    down = turn @ (solid[CHIN] - solid[FOREHEAD])
+    forward = -np.cross(across, down)  # towards the viewer, where z falls
+    forward /= np.linalg.norm(forward)
+    yaw = np.arctan2(forward[0], -forward[2])
+    pitch = np.arctan2(forward[1], np.hypot(forward[0], forward[2]))
+    return np.array([yaw, pitch], dtype=np.float32)

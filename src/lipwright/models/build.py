@@ -23,18 +23,26 @@ from lipwright.models.discriminator import (
     CompactDiscriminatorConfig,
     QualityDiscriminator,
 )
+from lipwright.models.landmarks import LandmarkConfig, LandmarkNet
 from lipwright.models.syncnet import SyncNet
+from lipwright.models.syncnet_v2 import RESOLUTION as SYNCNET_V2_RESOLUTION
+from lipwright.models.syncnet_v2 import SyncNetV2
 from lipwright.models.wav2lip import Wav2LipConfig, Wav2LipGenerator
 
 C = TypeVar("C")
 Options = Mapping[str, str | int | float | bool]
-RELEASED_RESOLUTION = 96  # pixels: the only size of the released networks
+RELEASED_RESOLUTION = 96  # pixels: the only size of the released Wav2Lip networks
 
 
-def _without_options(network: Callable[[], nn.Module]) -> Callable[[Options], nn.Module]:
+def _without_options(
+    network: Callable[[], nn.Module], *, resolution: int = RELEASED_RESOLUTION
+) -> Callable[[Options], nn.Module]:
     def build(options: Options) -> nn.Module:
-        if set(options) - {"resolution"} or options.get("resolution", 96) != RELEASED_RESOLUTION:
-            raise ConfigError(f"the released network takes no options, got {dict(options)}")
+        if set(options) - {"resolution"} or resolution_of(options) != resolution:
+            raise ConfigError(
+                f"the released network takes no options but resolution = {resolution}, got "
+                f"{dict(options)}"
+            )
         return network()
 
     return build
@@ -48,12 +56,16 @@ _BUILDERS: dict[Kind, dict[str, Callable[[Options], nn.Module]]] = {
     "expert": {
         "compact": lambda options: CompactExpert(_config(CompactExpertConfig, options)),
         "wav2lip": _without_options(SyncNet),
+        "syncnet-v2": _without_options(SyncNetV2, resolution=SYNCNET_V2_RESOLUTION),
     },
     "discriminator": {
         "compact": lambda options: CompactDiscriminator(
             _config(CompactDiscriminatorConfig, options)
         ),
         "wav2lip": _without_options(QualityDiscriminator),
+    },
+    "landmarks": {
+        "compact": lambda options: LandmarkNet(_config(LandmarkConfig, options)),
     },
 }
 
@@ -63,7 +75,7 @@ def build_network(kind: Kind, architecture: str, options: Options) -> nn.Module:
 
     Args:
         kind: ``generator``, ``expert`` or ``discriminator``.
-        architecture: ``compact`` or ``wav2lip``.
+        architecture: ``compact`` or ``wav2lip``; of an expert also ``syncnet-v2``.
         options: Dimensions, as the architecture's config names them.
 
     Returns:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipwright.errors import ConfigError
-from lipwright.faces.mesh import SHAPE_NAMES
+from lipwright.faces.points import SHAPE_NAMES
 from lipwright.models.blocks import PlainConv2d
 from lipwright.models.compact import CompactGenerator
 

@@ -125,10 +125,73 @@ def change_picture(
     warped = cv2.warpAffine(
         crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    return recolour(np.asarray(warped, dtype=np.uint8), change)
+
+
+def recolour(picture: NDArray[np.uint8], change: PictureChange) -> NDArray[np.uint8]:
+    """Apply a change's colours and light.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8 RGB.
+        change: What to do; only its colours are looked at.
+
+    Returns:
+        A picture of the same shape; the same one if there is nothing to do.
+    """
     if (change.saturation, change.gains, change.gamma) == (1.0, (1.0, 1.0, 1.0), 1.0):
-        return np.asarray(warped, dtype=np.uint8)
+        return picture
     grey = np.array([0.299, 0.587, 0.114])  # luma of BT.601, as JPEG has it
     mix = change.saturation * np.eye(3) + (1 - change.saturation) * grey
-    mixed = cv2.transform(warped, np.array(change.gains)[:, None] * mix)
+    mixed = cv2.transform(picture, np.array(change.gains)[:, None] * mix)
     curve = np.round(255 * (np.arange(256) / 255) ** change.gamma).astype(np.uint8)
     return np.asarray(cv2.LUT(mixed, curve), dtype=np.uint8)
+
+
+def degrade(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Make a picture worse in a way drawn at random, or leave it: small, blurred, noisy, packed.
+
+    Args:
+        picture: ``(S, S, 3)`` uint8 RGB.
+        rng: Decides.
+
+    Returns:
+        A picture of the same shape.
+    """
+    size = picture.shape[0]
+    worse: NDArray[np.integer | np.floating] = picture
+    if rng.random() < 0.25:
+        small = int(size * rng.uniform(0.3, 0.8))
+        worse = cv2.resize(worse, (small, small), interpolation=cv2.INTER_AREA)
+        worse = cv2.resize(worse, (size, size), interpolation=cv2.INTER_LINEAR)
+    elif rng.random() < 0.25:
+        worse = cv2.GaussianBlur(worse, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.3:
+        noise = rng.normal(0, rng.uniform(1, 12), worse.shape)
+        worse = np.clip(worse + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))]
+        unpacked = cv2.imdecode(cv2.imencode(".jpg", worse, quality)[1], cv2.IMREAD_COLOR)
+        assert unpacked is not None, "it has just been packed"  # noqa: S101
+        worse = unpacked
+    return np.asarray(worse, dtype=np.uint8)
+
+
+def occlude(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Put something in front of one picture in four: a flat turned ellipse.
+
+    Args:
+        picture: ``(S, S, 3)`` uint8 RGB.
+        rng: Decides.
+
+    Returns:
+        A picture of the same shape.
+    """
+    if rng.random() >= 0.25:
+        return picture
+    size = picture.shape[0]
+    covered = picture.copy()
+    centre = tuple(int(place) for place in rng.uniform(0, size, 2))
+    axes = tuple(int(length) for length in rng.uniform(0.04, 0.22, 2) * size)
+    colour = tuple(int(value) for value in rng.integers(0, 256, 3))
+    cv2.ellipse(covered, centre, axes, rng.uniform(0, 180), 0, 360, colour, -1)
+    return covered

@@ -254,12 +254,46 @@ class GeneratorRecipe:
         return self.articulation > 0 or self.reading.weight > 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LandmarkRecipe:
+    """A run that trains the landmark network."""
+
+    faces: Path
+    """What ``lipwright label`` wrote."""
+    run: RunConfig
+    """How long."""
+    batch_size: int = 48
+    """Faces in a step."""
+    workers: int = 1
+    """Processes that make batches; 0 for none."""
+    seed: int = 1
+    """Of everything drawn."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """What is trained."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How."""
+    ema_decay: float = 0.999
+    """Of the running mean of the weights, which is what is saved for use."""
+    description: str = ""
+    """What the faces are, with attributions; goes into the weights."""
+    licence: str = "unknown"
+    """Of the weights that come of it, as an SPDX name where there is one."""
+
+    def __post_init__(self) -> None:
+        _positive(self, "batch_size")
+        if self.workers < 0 or self.seed < 0 or not 0 <= self.ema_decay < 1:
+            raise ConfigError(
+                f"workers and seed must be at least 0 and ema_decay from 0 to below 1, got "
+                f"{self.workers}, {self.seed} and {self.ema_decay}"
+            )
+
+
 def load_recipe(path: Path, kind: type[T]) -> T:
     """Read a recipe.
 
     Args:
         path: TOML file.
-        kind: :class:`ExpertRecipe` or :class:`GeneratorRecipe`.
+        kind: :class:`ExpertRecipe`, :class:`GeneratorRecipe` or :class:`LandmarkRecipe`.
 
     Returns:
         The recipe; relative paths in it are as written, relative to the working directory.
