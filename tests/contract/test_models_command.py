@@ -150,7 +150,7 @@ def test_a_narrow_table_folds_and_loses_nothing(
     assert max(len(line) for line in lines) <= columns
     assert "…" not in "".join(lines)
     if columns == 80:
-        for name in ("lipwright-96", "lipwright-expert-96"):
+        for name in ("lipwright-96", "lipwright-expert", "lipwright-landmarks"):
             assert any(line.split()[:1] == [name] for line in lines)
     first = [line.split(" ")[0] for line in lines]  # no name has a space
     assert LONG in "".join(first)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lipwright.checkpoints import DEFAULT_EXPERT, model_path
 from lipwright.corpus import load_clips
-from lipwright.corpus.offset import ExpertOffsetMeter
+from lipwright.corpus.offset import ExpertOffsetMeter, OffsetMeter, open_meter
 from lipwright.errors import ConfigError, CorpusError
 from lipwright.evaluation.expert import (
     MOVES,
@@ -27,8 +27,8 @@ def unit(num_rows: int, *, seed: int = 0) -> NDArray[np.float32]:
 
 
 @pytest.fixture(scope="module")
-def expert() -> ExpertOffsetMeter:
-    return ExpertOffsetMeter(model_path(DEFAULT_EXPERT))
+def expert() -> OffsetMeter:
+    return open_meter(model_path(DEFAULT_EXPERT))
 
 
 def test_the_best_threshold_is_that_found_by_hand() -> None:
@@ -92,7 +92,7 @@ def test_a_perfect_expert_is_always_right(pack_corpus: Path) -> None:
     assert (found.num_clips, found.num_pairs, found.offset) == (3, 150, 1.0)
 
 
-def test_accuracy_is_a_function_of_the_seed(pack_corpus: Path, expert: ExpertOffsetMeter) -> None:
+def test_accuracy_is_a_function_of_the_seed(pack_corpus: Path, expert: OffsetMeter) -> None:
     clips = load_clips(pack_corpus, "val")
     first, again, other = (
         expert_accuracy(clips, expert, rng=np.random.default_rng(seed), moves=(2,))
@@ -103,7 +103,7 @@ def test_accuracy_is_a_function_of_the_seed(pack_corpus: Path, expert: ExpertOff
     assert list(first.offset_by_move) == [0, 2]
 
 
-def test_impossible_measurements_are_refused(pack_corpus: Path, expert: ExpertOffsetMeter) -> None:
+def test_impossible_measurements_are_refused(pack_corpus: Path, expert: OffsetMeter) -> None:
     clips, rng = load_clips(pack_corpus, "val"), np.random.default_rng(0)
     with pytest.raises(ConfigError, match="within 12 frames; sound cannot be moved by 12"):
         expert_accuracy(clips, expert, rng=rng, moves=(12,))
@@ -112,7 +112,7 @@ def test_impossible_measurements_are_refused(pack_corpus: Path, expert: ExpertOf
 
 
 def test_a_clip_that_is_too_short_is_named(
-    pack_corpus_without_landmarks: Path, expert: ExpertOffsetMeter
+    pack_corpus_without_landmarks: Path, expert: OffsetMeter
 ) -> None:
     clips = load_clips(pack_corpus_without_landmarks, "val")
     with pytest.raises(CorpusError, match=r"3\.safetensors has 20 frames; .* 27 are needed"):
@@ -121,7 +121,7 @@ def test_a_clip_that_is_too_short_is_named(
 
 @pytest.mark.corpus
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the prepared corpus is not here")
-def test_the_shipped_expert_hears_speakers_it_was_not_trained_on(expert: ExpertOffsetMeter) -> None:
+def test_the_shipped_expert_hears_speakers_it_was_not_trained_on(expert: OffsetMeter) -> None:
     found = expert_accuracy(load_clips(CORPUS, "val"), expert, rng=np.random.default_rng(0))
     assert found.pairs.accuracy > 0.58
     assert found.pairs.forced_choice > 0.6

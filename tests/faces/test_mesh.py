@@ -4,11 +4,14 @@ import numpy as np
 import openvino as ov
 import pytest
 import skimage.data
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from lipwright.errors import CheckpointError
 from lipwright.faces import Detection, FaceMesh, Mtcnn, crop_box, mouth_opening, mouth_shape
+from lipwright.faces.mesh import head_pose
 
 MODELS = Path(__file__).parents[2].parent / "shared" / "models"
 FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1
@@ -157,3 +160,56 @@ def test_mouth_shapes_of_many_faces_are_those_of_each(drawn: NDArray[np.float32]
     assert shapes.shape == (2, 3, 4)
     np.testing.assert_allclose(shapes[..., 0], [[0.1, 0.2, 0.1], [0.2, 0.2, 0.1]], rtol=1e-6)
     np.testing.assert_allclose(shapes[0, 1, 1:], mouth_shape(drawn)[1:], rtol=1e-6)
+
+
+def head(
+    *, yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0, scale: float = 1.0
+) -> NDArray[np.float32]:
+    """A head that looked at the viewer, turned: first down, then to the right, then clockwise."""
+    solid = np.random.default_rng(0).uniform(-1, 1, (468, 3))
+    solid[[33, 263]] = (-0.6, -0.3, 0.1), (0.6, -0.3, 0.1)
+    solid[[FOREHEAD, CHIN]] = (0, -1, 0.1), (0, 1, 0.1)
+    solid[NOSE_TIP] = (0, 0, -0.8)  # towards the viewer
+    y, p, r = yaw, pitch, roll
+    down = [[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]]
+    right = [[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]]
+    clockwise = [[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]]
+    turn = np.array(clockwise) @ np.array(right) @ np.array(down)
+    return (scale * solid @ turn.T).astype(np.float32)
+
+
+def test_a_head_that_looks_at_the_viewer_is_not_turned() -> None:
+    pose = head_pose(head())
+    assert pose.dtype == np.float32
+    np.testing.assert_allclose(pose, [0, 0], atol=1e-6)
+
+
+def test_yaw_is_positive_to_the_pictures_right_and_pitch_downwards() -> None:
+    right, down = head(yaw=0.4), head(pitch=0.3)
+    assert right[NOSE_TIP, 0] > 0.2  # that is where the nose went
+    assert down[NOSE_TIP, 1] > 0.2
+    np.testing.assert_allclose(head_pose(right), [0.4, 0], atol=1e-5)
+    np.testing.assert_allclose(head_pose(down), [0, 0.3], atol=1e-5)
+    np.testing.assert_allclose(head_pose(head(yaw=-0.4)), [-0.4, 0], atol=1e-5)
+    np.testing.assert_allclose(head_pose(head(pitch=-0.3)), [0, -0.3], atol=1e-5)
+
+
+@given(st.floats(-1.3, 1.3), st.floats(-1.3, 1.3), st.floats(-3.1, 3.1), st.floats(0.1, 500))
+def test_pose_is_found_whatever_the_roll_and_size(
+    yaw: float, pitch: float, roll: float, scale: float
+) -> None:
+    solid = head(yaw=yaw, pitch=pitch, roll=roll, scale=scale)
+    np.testing.assert_allclose(head_pose(solid), [yaw, pitch], atol=2e-4)
+
+
+@pytest.mark.corpus
+def test_a_mirrored_face_looks_the_other_way(
+    mesh: FaceMesh, astronaut: NDArray[np.uint8], face: Detection
+) -> None:
+    x0, y0, x1, y1 = crop_box(face.landmarks)
+    width = astronaut.shape[1]
+    box = np.array([width - x1, y0, width - x0, y1], dtype=np.float32)
+    seen = head_pose(mesh.solid(astronaut, crop_box(face.landmarks)))
+    mirrored = head_pose(mesh.solid(np.ascontiguousarray(astronaut[:, ::-1]), box))
+    np.testing.assert_allclose(mirrored, seen * [-1, 1], atol=0.06)
+    assert np.abs(seen).max() < 0.5

@@ -1,23 +1,20 @@
 """The networks under test, with golden weights, seeded inputs and every engine that runs them."""
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nncf
 import numpy as np
 import openvino as ov
 import torch
 from golden_weights import Arrays, even, golden_weights
-from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from numpy.typing import NDArray
-from openvino.passes import ConstantFolding, Manager
 from plain_reference import DISCRIMINATOR, EXPERT, GENERATORS, Parts, draw, embed, judge, shapes
 from torch import nn
 
 from lipwright.checkpoints import Metadata, read_onnx
 from lipwright.checkpoints.weights import Kind
 from lipwright.conversion.export import export_onnx
+from lipwright.conversion.quantise import Quantised, quantise
 from lipwright.inference import OpenVinoGenerator
 from lipwright.inference.backend import Precision
 from lipwright.models.build import Options, build_network, save_network
@@ -179,30 +176,15 @@ def by_openvino(case: Case, path: Path, inputs: Inputs, precision: Precision) ->
     return (np.concatenate(rows).transpose(0, 3, 1, 2),)
 
 
-def quantised(case: Case, path: Path, *, num_samples: int) -> ov.CompiledModel:
-    """The exported graph in int8, calibrated on other inputs of the same distribution."""
-    sample = inputs_of(case, num_samples, purpose="calibration")
-    rows = [
-        {"mel": sample.mel[i : i + 1], "faces": sample.faces[i : i + 1]} for i in range(num_samples)
-    ]
-    # OpenVINO reads a bias as a constant of computed shape, which NNCF does not take for a bias.
-    graph, folding = read_onnx(path)[0], Manager()
-    folding.register_pass(ConstantFolding())
-    folding.run_passes(graph)
-    nncf.set_log_level(logging.ERROR)
-    model = nncf.quantize(
-        graph,
-        nncf.Dataset(rows),
-        preset=nncf.QuantizationPreset.MIXED,
-        subset_size=num_samples,
-        advanced_parameters=nncf.AdvancedQuantizationParameters(
-            # By default ranges end at the mean of the samples' largest values: peaks are cut off.
-            activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
-            # It takes maps for even up to their edges; on maps of 3x3 its errors triple the total.
-            disable_bias_correction=True,
-        ),
+def quantised(case: Case, path: Path, *, num_calibration: int, num_checks: int) -> Quantised:
+    """The exported graph in int8, made and checked on other inputs of the same distribution."""
+    sample = inputs_of(case, num_calibration, purpose="calibration")
+    checks = inputs_of(case, num_checks, purpose="checks")
+    return quantise(
+        read_onnx(path)[0],
+        {"mel": sample.mel, "faces": sample.faces},
+        checks={"mel": checks.mel, "faces": checks.faces},
     )
-    return compiled(model, HINTS["fp32"])
 
 
 def compiled(model: ov.Model, hint: str) -> ov.CompiledModel:

@@ -26,8 +26,8 @@ from lipwright.checkpoints.download import require_url
 from lipwright.checkpoints.home import catalogue_path
 from lipwright.errors import ConfigError
 
-Kind = Literal["generator", "expert", "landmarks"]
-KINDS: tuple[Kind, ...] = ("generator", "expert", "landmarks")
+Kind = Literal["generator", "expert", "landmarks", "judge"]
+KINDS: tuple[Kind, ...] = ("generator", "expert", "landmarks", "judge")
 SUFFIXES = (".onnx", ".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 _HUB = "https://huggingface.co"
 _KEYS = (

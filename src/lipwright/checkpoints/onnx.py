@@ -23,7 +23,7 @@ def read_onnx(path: Path) -> tuple[ov.Model, dict[str, str]]:
     """Read a network and its metadata.
 
     Args:
-        path: An ONNX file.
+        path: An ONNX file, or the .xml of OpenVINO's own format, with its .bin beside it.
 
     Returns:
         The network, not yet compiled, and its metadata: free text by name.
@@ -37,8 +37,11 @@ def read_onnx(path: Path) -> tuple[ov.Model, dict[str, str]]:
         model = openvino_core().read_model(path)
     except RuntimeError as err:
         size = path.stat().st_size
+        what = "ONNX file"
+        if path.suffix.lower() == ".xml":
+            what = f"OpenVINO network with its {path.with_suffix('.bin').name}"
         raise CheckpointError(
-            f"{path} ({size} bytes) is not a whole ONNX file; copy or export it again"
+            f"{path} ({size} bytes) is not a whole {what}; copy or export it again"
         ) from err
     if not model.has_rt_info("framework"):
         return model, {}

@@ -40,7 +40,7 @@ class ModelEntry:
     name: str
     """Its name."""
     kind: str
-    """What it does: ``generator``, ``expert`` or ``landmarks``."""
+    """What it does: ``generator``, ``expert``, ``landmarks`` or ``judge``."""
     resolution: int
     """Height and width of a face in pixels."""
     licence: str
@@ -73,8 +73,8 @@ class ModelEntry:
 
 
 DEFAULT_MODEL = "lipwright-96"
-DEFAULT_EXPERT = "lipwright-expert-96"
-DEFAULT_LANDMARKS = "lipwright-landmarks-128"
+DEFAULT_EXPERT = "lipwright-expert"
+DEFAULT_LANDMARKS = "lipwright-landmarks"
 _MODELS = {
     entry.name: entry
     for entry in (
@@ -92,18 +92,18 @@ _MODELS = {
             kind="expert",
             resolution=96,
             licence="Apache-2.0",
-            sha256="841429c5ce30f82cef01e1d740342b5f948bdf7675876d8fffd5d6728d2527b8",
+            sha256="cf3d9a241dfddcbeb90dd82bc064c54622450fb0305f57b79ba5f132b2d88ec3",
             source="shipped",
-            path=_FOLDER / "lipwright-expert-96.onnx",
+            path=_FOLDER / "lipwright-expert.onnx",
         ),
         ModelEntry(
             name=DEFAULT_LANDMARKS,
             kind="landmarks",
             resolution=128,
             licence="Apache-2.0",
-            sha256="d6e621df1259fdbfd5cc14758ec613d2861c8b00373f296061083e2a462cad99",
+            sha256="02a4865ae488a853d26c059de88bec42431472e4fcda1abcb7d96d5c474ace07",
             source="shipped",
-            path=_FOLDER / "lipwright-landmarks-128.onnx",
+            path=_FOLDER / "lipwright-landmarks.onnx",
         ),
     )
 }

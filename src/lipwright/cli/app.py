@@ -110,7 +110,7 @@ app.command(
 app.command(
     "lipwright.cli.train:train_app",
     name="train",
-    help="""Train an expert or a generator.
+    help="""Train an expert, a generator or a landmark network.
 
     Run again with the same folder, it goes on where it stopped.
 

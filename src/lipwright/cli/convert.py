@@ -5,10 +5,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from lipwright.checkpoints import models_folder, register_model, require_free_name
+from lipwright.checkpoints import (
+    models_folder,
+    read_onnx_metadata,
+    register_model,
+    require_free_name,
+)
 from lipwright.conversion.convert import RESEARCH_ONLY, convert
 from lipwright.models.build import resolution_of
 from lipwright.speech import Alignment
+
+_USES = {
+    "generator": "lipwright sync FACE SPEECH -o OUT.mp4 --model",
+    "expert": "lipwright evaluate PAIRS --to REPORT --expert",
+    "judge": "lipwright evaluate PAIRS --to REPORT --syncnet",
+}
 
 
 def convert_command(
@@ -46,12 +57,13 @@ def convert_command(
     if done.difference is not None:
         print(f"the graph agrees with the weights to {done.difference:.1e}")
     if out is None and done.onnx is not None:
+        kind = read_onnx_metadata(done.onnx)["kind"]
         entry = register_model(
             done.onnx,
             name=file.stem,
-            kind=done.metadata.kind,
+            kind=kind,
             resolution=resolution_of(done.metadata.config),
             licence=licence,
             origin=file.name,
         )
-        print(f"use it: lipwright sync FACE SPEECH -o OUT.mp4 --model {entry.name}")
+        print(f"use it: {_USES[kind]} {entry.name}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lipwright.checkpoints import DEFAULT_EXPERT, DEFAULT_MODEL
 from lipwright.cli.progress import bars
+from lipwright.errors import ConfigError
 from lipwright.evaluation.evaluate import EvaluationConfig, evaluate
 from lipwright.evaluation.pairs import read_pairs
 from lipwright.evaluation.report import baseline_faults, to_markdown, write_report
@@ -17,7 +18,7 @@ def evaluate_command(  # noqa: PLR0913 - a flag each
     rendered: Path | None = None,
     expert: str = DEFAULT_EXPERT,
     landmarks: Path | None = None,
-    syncnet: Path | None = None,
+    syncnet: str | None = None,
     lpips: Path | None = None,
     identity: Path | None = None,
     inception: Path | None = None,
@@ -49,7 +50,8 @@ def evaluate_command(  # noqa: PLR0913 - a flag each
     landmarks:
         MediaPipe's face_landmark.tflite, to judge by it; by default Lipwright's own network.
     syncnet:
-        SyncNet v2 as lipwright convert wrote it (.onnx), for LSE-D and LSE-C as published.
+        SyncNet v2 as lipwright convert made it, for LSE-D and LSE-C by the published protocol: a
+        name, or the path of an ONNX file.
     lpips:
         ONNX file of an LPIPS network: two pictures in [-1, 1] to their distance.
     identity:
@@ -67,6 +69,11 @@ def evaluate_command(  # noqa: PLR0913 - a flag each
     workers:
         Processes.
     """
+    if pairs.is_dir() and to.resolve().is_relative_to(pairs.resolve()):
+        raise ConfigError(
+            f"the report {str(to)!r} would lie among the pairs of {str(pairs)!r}, and its videos "
+            f"would be pairs next time; write it elsewhere"
+        )
     config = EvaluationConfig(
         model=model,
         accept_licence=accept_licence,

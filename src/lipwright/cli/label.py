@@ -7,8 +7,12 @@ from cyclopts import Parameter
 
 from lipwright.cli.progress import bars
 from lipwright.corpus import load_split
-from lipwright.corpus.facepack import label_corpus, write_faces
+from lipwright.corpus.facepack import ManyViews, label_corpus, write_faces
+from lipwright.corpus.ledger import Split
 from lipwright.faces import FaceMesh, Mtcnn
+
+# Of the teacher, whose looks differ: training averages that out, a judgement must not have it.
+_VIEWS: dict[Split, int] = {"train": 3, "val": 12}
 
 
 def label_command(
@@ -38,8 +42,8 @@ def label_command(
         Frames labelled of each clip, evenly spread.
     """
     rule = load_split(split)
-    teacher = (Mtcnn(min_face=0.15), FaceMesh(landmarks))
-    for part in ("train", "val"):
+    detector, mesh = Mtcnn(min_face=0.15), FaceMesh(landmarks)
+    for part, num_views in _VIEWS.items():
         with bars() as advance:
             faces = label_corpus(
                 folders,
@@ -47,7 +51,7 @@ def label_command(
                 rule=rule,
                 split=part,
                 count=frames_per_clip,
-                teacher=teacher,
+                teacher=(detector, ManyViews(mesh, num_views)),
                 on_progress=lambda done, total, part=part: advance(  # type: ignore[misc]
                     f"labelling {part}", done, total
                 ),

@@ -9,12 +9,11 @@ from cyclopts import App, Parameter
 from lipwright.cli.progress import bars
 from lipwright.training.expert import ExpertTrainer
 from lipwright.training.generator import GeneratorTrainer
-from lipwright.training.landmarks import LandmarkTrainer
+from lipwright.training.landmarks import LandmarkRecipe, LandmarkTrainer
 from lipwright.training.loop import Progress, Trainer, make_run_folder, train
 from lipwright.training.recipe import (
     ExpertRecipe,
     GeneratorRecipe,
-    LandmarkRecipe,
     RunConfig,
     load_recipe,
 )

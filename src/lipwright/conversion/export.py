@@ -14,6 +14,7 @@ from torch import nn
 
 from lipwright.checkpoints import Metadata, openvino_core, read_metadata
 from lipwright.errors import CheckpointError, ConfigError, require
+from lipwright.faces.motion import MOTION_LENGTH
 from lipwright.models.blocks import ModulatedResidual
 from lipwright.models.build import load_network, resolution_of
 from lipwright.models.compact import CompactGenerator
@@ -63,6 +64,14 @@ _PORTS = {
         loudest=20.0,
         brightest=255.0,
     ),
+    "motion": _Ports(
+        kind="expert",
+        inputs=("mel", "motion"),
+        outputs=("speech", "lips"),
+        faces=lambda _r: (5, MOTION_LENGTH),
+        with_halves=True,
+        tolerance=5e-3,
+    ),
     "landmarks": _Ports(
         kind="landmarks",
         inputs=("faces",),
@@ -75,12 +84,13 @@ _PORTS = {
 
 
 def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
-    """Export a generator or an expert, and check that OpenVINO computes the same.
+    """Export a network for use, and check that OpenVINO computes the same.
 
     Args:
         weights: What training wrote.
         out: ONNX file to write; its inputs are ``mel`` and ``faces``, of any batch size. Of a
-            SyncNet v2 they are ``mfcc`` and ``faces``, and its kind is ``judge``.
+            SyncNet v2 they are ``mfcc`` and ``faces``, and its kind is ``judge``; a landmark
+            network takes ``faces`` alone.
         speech_gain: How much further than trained speech moves a compact generator's mouth away
             from rest; see :func:`amplify_speech`.
 
@@ -88,8 +98,8 @@ def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
         The largest difference between torch and OpenVINO on random inputs of several batch sizes.
 
     Raises:
-        CheckpointError: If the weights are damaged or not of a generator or expert, the file
-            cannot be written, or the exported graph computes something else.
+        CheckpointError: If the weights are damaged or of a network that is only used in training,
+            the file cannot be written, or the exported graph computes something else.
         ConfigError: If the gain is not positive, or the network has none.
     """
     _require_place(out, ".onnx")

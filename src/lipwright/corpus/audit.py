@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lipwright.corpus.ledger import Rejection
-from lipwright.corpus.offset import MAX_SHIFT, ExpertOffsetMeter, Offset, read_expert
+from lipwright.corpus.offset import MAX_SHIFT, Offset, open_meter
 from lipwright.corpus.pool import run_jobs
 from lipwright.corpus.sources import ClipSource, find_clips
 from lipwright.corpus.stages import PrepareConfig, prepare_clip
@@ -35,6 +35,8 @@ class AuditRule:
     """From where on a measured offset is taken to be sure; see ``corpus.offset``."""
     max_offset: int = 2
     """Frames by which a clip may differ from its folder's shift."""
+    min_sure: int = 3
+    """Clips of a folder that must be sure to suggest a shift."""
     min_agreement: float = 0.6
     """Share of a folder's sure clips that must lie within a frame of the shift to suggest it."""
 
@@ -44,6 +46,8 @@ class AuditRule:
                 f"min_agreement must be from 0 to 1 and max_offset at least 0, got "
                 f"{self.min_agreement} and {self.max_offset}"
             )
+        if self.min_sure < 1:
+            raise ConfigError(f"min_sure must be at least 1, got {self.min_sure}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,9 +102,14 @@ class Audit:
 
     def _advice(self, clips: Sequence[AuditedClip]) -> FolderAdvice:
         sure = np.array([c.offset_frames for c in clips if self._is_sure(c)], dtype=int)
-        shift = int(np.round(np.median(sure))) if sure.size else 0
+        # The shift that most agree with; of equals the smallest.
+        candidates = sorted(range(-MAX_SHIFT, MAX_SHIFT + 1), key=abs)
+        shift = max(candidates, key=lambda s: int((np.abs(sure - s) <= 1).sum()))
+        if sure.size and abs(shift - (middle := int(np.round(np.median(sure))))) <= 1:
+            shift = middle
         agreement = float(np.mean(np.abs(sure - shift) <= 1)) if sure.size else 0.0
-        is_agreed = abs(shift) > 1 and agreement >= self.rule.min_agreement
+        is_agreed = agreement >= self.rule.min_agreement and sure.size >= self.rule.min_sure
+        is_agreed = is_agreed and abs(shift) > 1
         return FolderAdvice(
             num_clips=len(clips),
             num_sure=int(sure.size),
@@ -137,21 +146,20 @@ class Audit:
             for offset, count in counts.items()
         )
 
-    def after(self, clip: str) -> tuple[int, Offset | None]:
-        """What preparation needs of a clip.
-
-        Args:
-            clip: Its name.
+    def corrections(self) -> dict[str, tuple[int, Offset]]:
+        """What preparation needs of the clips that were measured.
 
         Returns:
-            Frames by which to move its sound later, and what is then left of its offset; nothing
-            is done to clips that were not audited.
+            Clip -> frames by which to move its sound later, and what is then left of its offset.
         """
-        found = next((c for c in self.clips if c.clip == clip), None)
-        if found is None or found.offset_frames is None or found.confidence is None:
-            return 0, None
-        shift = self.advice()[found.folder].shift_frames
-        return shift, Offset(frames=found.offset_frames - shift, confidence=found.confidence)
+        shifts = {name: advice.shift_frames for name, advice in self.advice().items()}
+        corrections = {}
+        for clip in self.clips:
+            if clip.offset_frames is not None and clip.confidence is not None:
+                shift = shifts[clip.folder]
+                left = Offset(frames=clip.offset_frames - shift, confidence=clip.confidence)
+                corrections[clip.clip] = (shift, left)
+        return corrections
 
 
 def audit_clips(
@@ -178,10 +186,13 @@ def audit_clips(
 
     Raises:
         CorpusError: If nothing is found.
+        ConfigError: If a number is out of range.
         CheckpointError: If the expert is missing, damaged or another network.
     """
+    if num_workers < 1:
+        raise ConfigError(f"num_workers must be at least 1, got {num_workers}")
     sources = find_clips(folders)
-    read_expert(expert)  # refused here, once, and not in every worker
+    open_meter(expert)  # refused here, once, and not in every worker
     config = replace(PrepareConfig(min_face=min_face), max_offset=MAX_SHIFT)
     clips = []
     outcomes = run_jobs(
@@ -203,7 +214,7 @@ class _Worker:
     def __init__(self, config: PrepareConfig, expert: Path) -> None:
         self.config = config
         self.detector = Mtcnn(min_face=config.min_face, num_threads=1)
-        self.meter = ExpertOffsetMeter(expert)
+        self.meter = open_meter(expert)
 
     def work(self, source: ClipSource) -> AuditedClip:
         outcome = prepare_clip(
@@ -236,6 +247,10 @@ def _work(source: ClipSource) -> AuditedClip:
 def write_audit(audit: Audit, path: Path) -> None:
     """Write an audit as JSON, with its advice, under a temporary name; then rename.
 
+    Args:
+        audit: What was measured.
+        path: File to write; its folder is created.
+
     Raises:
         CorpusError: If the file cannot be written.
     """
@@ -248,6 +263,7 @@ def write_audit(audit: Audit, path: Path) -> None:
     }
     temporary = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         temporary.replace(path)
     except OSError as err:

@@ -15,9 +15,12 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from lipwright.checkpoints import openvino_core, read_onnx
+from lipwright.checkpoints import DEFAULT_LANDMARKS, model_path, openvino_core, read_onnx
 from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN
 from lipwright.errors import CheckpointError
+from lipwright.faces import widen
+from lipwright.faces.landmarks import Landmarker
+from lipwright.faces.motion import lip_motion
 from lipwright.speech import (
     EXPERT_LEAD,
     NUM_MELS,
@@ -44,10 +47,24 @@ class Offset:
 
 
 class OffsetMeter(Protocol):
-    """Whatever can measure an offset."""
+    """Whatever can measure an offset, by embeddings of lips and speech."""
 
     def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
         """Compare crops (with margin, 25 a second) with the mel that belongs to them."""
+        ...
+
+    def embed(
+        self, crops: list[NDArray[np.uint8]], mel: Mel
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embed the lips of every five crops, and the speech that belongs to them.
+
+        Args:
+            crops: As :meth:`measure` takes them; W = number of crops - 4.
+            mel: ``(80, num_columns)``; column 0 at the first crop, silence after the last one.
+
+        Returns:
+            Speech and lips, each ``(W, E)`` float32 of unit length.
+        """
         ...
 
 
@@ -144,17 +161,11 @@ class ExpertOffsetMeter:
             Speech and lips, each ``(W, E)`` float32 of unit length.
         """
         num_windows = len(crops) - EXPERT_FRAMES + 1
-        frames = range(num_windows)
-        starts = window_starts((Fraction(i, CORPUS_FPS) for i in frames), lead=EXPERT_LEAD)
-        speech = [
-            self._speech({"mel": cut_windows(mel, starts[first : first + _BATCH])})["speech"]
-            for first in range(0, len(starts), _BATCH)
-        ]
         lips = [
             self._embed_lips(crops[first : first + _BATCH + EXPERT_FRAMES - 1])
             for first in range(0, num_windows, _BATCH)
         ]
-        return np.concatenate(speech), np.concatenate(lips)
+        return _embed_speech(self._speech, mel, num_windows), np.concatenate(lips)
 
     def _embed_lips(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """``(W, E)``: one row for every five crops that follow each other."""
@@ -188,6 +199,76 @@ class ExpertOffsetMeter:
         stacked = [halves[i : i + EXPERT_FRAMES] for i in range(len(halves) - EXPERT_FRAMES + 1)]
         windows = np.stack(stacked).astype(np.float32) / np.float32(255)
         return windows.reshape(len(windows), 3 * EXPERT_FRAMES, *halves.shape[2:])
+
+
+class MotionOffsetMeter:
+    """Measures with an expert that sees landmarks, which Lipwright's own network finds."""
+
+    def __init__(self, path: Path, *, num_threads: int = 1) -> None:
+        """Load the expert and the landmark network.
+
+        Args:
+            path: ONNX file with inputs ``mel`` and ``motion``, outputs ``speech`` and ``lips``.
+            num_threads: Threads to use.
+
+        Raises:
+            CheckpointError: If the file is not such an expert.
+        """
+        model, _ = read_onnx(path)
+        options = {"INFERENCE_NUM_THREADS": num_threads, "INFERENCE_PRECISION_HINT": "f32"}
+        mel, motion = (model.input(name).get_node() for name in ("mel", "motion"))
+        speech = ov.Model([model.output("speech").get_node()], [mel], "speech")
+        lips = ov.Model([model.output("lips").get_node()], [mel, motion], "lips")
+        self._speech = openvino_core().compile_model(speech, "CPU", options)
+        self._lips = openvino_core().compile_model(lips, "CPU", options)
+        self._landmarker = Landmarker(model_path(DEFAULT_LANDMARKS), num_threads=num_threads)
+
+    def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
+        """Measure the offset of one clip; see :class:`OffsetMeter`."""
+        return offset_of(*self.embed(crops, mel))
+
+    def embed(
+        self, crops: list[NDArray[np.uint8]], mel: Mel
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Embed one clip; see :class:`OffsetMeter`. Lips are at rest where the clip's median is."""
+        num_windows = len(crops) - EXPERT_FRAMES + 1
+        size = crops[0].shape[0]
+        box = widen(np.array([0, 0, size, size], dtype=np.float32), 1 / CROP_MARGIN)
+        points = np.stack([self._landmarker.find(crop, box).points for crop in crops])
+        motion = lip_motion(points)
+        windows = np.lib.stride_tricks.sliding_window_view(motion, EXPERT_FRAMES, axis=0)
+        no_mel = np.zeros((num_windows, 1, NUM_MELS, WINDOW_LENGTH), dtype=np.float32)
+        taken = np.ascontiguousarray(windows.transpose(0, 2, 1))  # (W, 5, M)
+        lips = self._lips({"mel": no_mel, "motion": taken})["lips"]
+        return _embed_speech(self._speech, mel, num_windows), np.asarray(lips, dtype=np.float32)
+
+
+def open_meter(path: Path, *, num_threads: int = 1) -> ExpertOffsetMeter | MotionOffsetMeter:
+    """Load whichever expert a file holds.
+
+    Args:
+        path: ONNX file of an expert: on pixels, or on landmarks.
+        num_threads: Threads to use.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or not an expert.
+    """
+    model, metadata = read_onnx(path)
+    names = {name for port in model.inputs for name in port.names}
+    is_motion = metadata.get("kind") == "expert" and "motion" in names
+    meter = MotionOffsetMeter if is_motion else ExpertOffsetMeter
+    return meter(path, num_threads=num_threads)
+
+
+def _embed_speech(network: ov.CompiledModel, mel: Mel, num_windows: int) -> NDArray[np.float32]:
+    """``(W, E)``: the speech of every five frames that follow each other."""
+    frames = (Fraction(index, CORPUS_FPS) for index in range(num_windows))
+    starts = window_starts(frames, lead=EXPERT_LEAD)
+    speech = [
+        network({"mel": cut_windows(mel, starts[first : first + _BATCH])})["speech"]
+        for first in range(0, num_windows, _BATCH)
+    ]
+    return np.asarray(np.concatenate(speech), dtype=np.float32)
 
 
 def offset_of(speech: NDArray[np.float32], lips: NDArray[np.float32]) -> Offset:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lipwright.corpus.audit import Audit
 from lipwright.corpus.ledger import Accepted, Ledger, LedgerLine, Rejection, Split
-from lipwright.corpus.offset import ExpertOffsetMeter, Offset, read_expert
+from lipwright.corpus.offset import Offset, open_meter
 from lipwright.corpus.pack import write_pack
 from lipwright.corpus.pool import run_jobs
 from lipwright.corpus.sources import ClipSource, find_clips
@@ -74,7 +74,7 @@ def prepare_corpus(
     audit = offsets if isinstance(offsets, Audit) else None
     expert = offsets if isinstance(offsets, Path) else None
     if expert is not None:
-        read_expert(expert)  # refused here, once, and not in every worker
+        open_meter(expert)  # refused here, once, and not in every worker
     config = config or PrepareConfig()
     if config.landmarks is not None:
         FaceMesh(config.landmarks)
@@ -85,17 +85,11 @@ def prepare_corpus(
     ledger = Ledger(corpus)
     ledger.drop_torn_line()
     done = {line.clip for line in ledger.lines()}
-    jobs = [
-        _job(source, speaker=rule.speaker(source.clip), split=split, corpus=corpus, audit=audit)
-        for source in sources
-        if source.clip not in done and (split := rule.split(source.clip)) is not None
-    ]
-    dropped = {} if audit is None else audit.to_drop()
-    for job in [job for job in jobs if job.source.clip in dropped]:
-        clip = job.source.clip
-        ledger.append(Rejection(clip=clip, reason=dropped[clip]))
-        done.add(clip)
-        jobs.remove(job)
+    jobs = _jobs(sources, rule=rule, corpus=corpus, audit=audit)
+    for rejection in _turned_down([job for job in jobs if job.source.clip not in done], audit):
+        ledger.append(rejection)
+        done.add(rejection.clip)
+    jobs = [job for job in jobs if job.source.clip not in done]
     num_done = len(done)
     lines = run_jobs(
         jobs,
@@ -114,18 +108,34 @@ def prepare_corpus(
     return sorted(ledger.lines(), key=lambda line: line.clip)
 
 
-def _job(
-    source: ClipSource, *, speaker: str, split: Split, corpus: Path, audit: Audit | None
-) -> _Job:
-    shift, offset = (0, None) if audit is None else audit.after(source.clip)
-    return _Job(
-        source=source,
-        speaker=speaker,
-        split=split,
-        corpus=corpus,
-        shift_frames=shift,
-        offset=offset,
-    )
+def _jobs(
+    sources: list[ClipSource], *, rule: SplitRule, corpus: Path, audit: Audit | None
+) -> list[_Job]:
+    """One for every clip that is on a list of the rule."""
+    corrections = {} if audit is None else audit.corrections()
+    jobs = []
+    for source in sources:
+        split = rule.split(source.clip)
+        if split is None:
+            continue
+        shift, offset = corrections.get(source.clip, (0, None))
+        jobs.append(
+            _Job(
+                source=source,
+                speaker=rule.speaker(source.clip),
+                split=split,
+                corpus=corpus,
+                shift_frames=shift,
+                offset=offset,
+            )
+        )
+    return jobs
+
+
+def _turned_down(jobs: list[_Job], audit: Audit | None) -> list[Rejection]:
+    dropped = {} if audit is None else audit.to_drop()
+    clips = [job.source.clip for job in jobs]
+    return [Rejection(clip=clip, reason=dropped[clip]) for clip in clips if clip in dropped]
 
 
 def _require_listed(rule: SplitRule, sources: list[ClipSource]) -> None:
@@ -148,7 +158,7 @@ class _Worker:
         if config.landmarks is not None:
             self.mesh = FaceMesh(config.landmarks, num_threads=1)
         self.detector = Mtcnn(min_face=config.min_face, num_threads=1)
-        self.meter = None if expert is None else ExpertOffsetMeter(expert)
+        self.meter = None if expert is None else open_meter(expert)
 
     def work(self, job: _Job) -> LedgerLine:
         outcome = prepare_clip(

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -23,9 +24,9 @@ from lipwright.checkpoints import (
     sha256_of,
 )
 from lipwright.corpus import CROP_MARGIN
-from lipwright.corpus.offset import ExpertOffsetMeter
+from lipwright.corpus.offset import open_meter
 from lipwright.corpus.pool import run_jobs
-from lipwright.errors import ConfigError, EvaluationError, LipwrightError
+from lipwright.errors import ConfigError, EvaluationError, LipwrightError, require
 from lipwright.evaluation.judge import SyncNetJudge
 from lipwright.evaluation.measure import (
     Judges,
@@ -39,9 +40,10 @@ from lipwright.evaluation.observe import FACE_SIZE, MeshPoints, OwnPoints
 from lipwright.evaluation.pairs import Pair
 from lipwright.evaluation.picture import FaceEmbedding, Lpips
 from lipwright.evaluation.results import Failure, Report
-from lipwright.evaluation.score import METRICS, clip_result, set_scores
+from lipwright.evaluation.score import METRICS, SET_METRICS, clip_result, set_scores
 from lipwright.faces import Mtcnn
-from lipwright.inference import SyncOptions, sync
+from lipwright.inference import OpenVinoGenerator, SyncOptions, sync
+from lipwright.inference.model import runnable_model
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +62,8 @@ class EvaluationConfig:
     """The expert that judges sync: a name, or the path of an ONNX file."""
     landmarks: Path | None = None
     """MediaPipe's face mesh; by default Lipwright's own landmark network."""
-    syncnet: Path | None = None
-    """ONNX file that ``lipwright convert`` made of SyncNet v2."""
+    syncnet: str | None = None
+    """SyncNet v2 as ``lipwright convert`` made it: a name, or the path of an ONNX file."""
     lpips: Path | None = None
     """ONNX file, see ``evaluation.picture.Lpips``."""
     identity: Path | None = None
@@ -74,10 +76,10 @@ class EvaluationConfig:
     """Chooses what says something else, and the pairs of the expert's accuracy."""
 
     def __post_init__(self) -> None:
-        if not self.max_seconds >= 1 or self.seed < 0:
+        if not 1 <= self.max_seconds < math.inf or self.seed < 0:
             raise ConfigError(
-                f"max_seconds must be at least 1 and seed at least 0, got {self.max_seconds} and "
-                f"{self.seed}"
+                f"max_seconds must be at least 1 and finite, and seed at least 0, got "
+                f"{self.max_seconds} and {self.seed}"
             )
 
 
@@ -113,17 +115,29 @@ def evaluate(
         The report; see ``evaluation.report`` for files of it.
 
     Raises:
-        ConfigError: If there are no pairs, or two of one name.
+        ConfigError: If there are no pairs, two of one name, one with a file that cannot be read, or
+            no workers.
         CheckpointError: If the model or a judge is missing, damaged or another network.
+        CorpusError: If a worker process dies.
         EvaluationError: If the folder cannot be written, or no pair could be measured.
+        MissingExtraError: If the evaluate extra is not installed.
     """
     config = config or EvaluationConfig()
     names = [pair.name for pair in pairs]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"pairs need names of their own, got {names or 'none'}")
+    if num_workers < 1:
+        raise ConfigError(f"num_workers must be at least 1, got {num_workers}")
+    for library in ("skimage", "jinja2"):  # missed now, not after minutes of work
+        require(library, extra="evaluate")
     started = time.monotonic()
-    models = _hashes(config)
     _load_judges(config)  # refused here, once, and not in every worker
+    is_all_rendered = all(pair.rendered is not None for pair in pairs)
+    if not is_all_rendered:
+        OpenVinoGenerator(runnable_model(config.model))  # the same
+    models = _hashes(config)
+    if is_all_rendered:
+        models["model"] = "none: the videos were rendered before"
     try:
         for name in ("videos", "sheets", "measured"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -148,30 +162,37 @@ def evaluate(
             f"none of {len(names)} pairs could be measured; the first: {failures[0].reason}"
         )
     log.info("measured %d pairs in %.0f s", len(measured), time.monotonic() - started)
-    partners = _partners(measured, np.random.default_rng(config.seed))
+    partners = _partners(measured, pairs, np.random.default_rng(config.seed))
+    clips = tuple(
+        clip_result(m, partner, sheet=f"sheets/{m.name}.jpg")
+        for m, partner in zip(measured, partners, strict=True)
+    )
+    having = {name for clip in clips for scores in clip.scores.values() for name in scores}
+    sets = set_scores(measured, np.random.default_rng(config.seed))
+    drawn_by = "rendered videos" if is_all_rendered else config.model
     return Report(
-        title=title or f"Evaluation of {config.model}",
+        title=title or f"Evaluation of {drawn_by}",
         protocol=_protocol(config, models),
-        metrics=tuple(
-            metric
-            for metric in METRICS
-            if any(metric.name in scores for m in measured for scores in _names(m))
-        ),
-        clips=tuple(
-            clip_result(m, partner, sheet=f"sheets/{m.name}.png")
-            for m, partner in zip(measured, partners, strict=True)
-        ),
+        metrics=tuple(metric for metric in METRICS if metric.name in having),
+        clips=clips,
         failures=failures,
-        sets=set_scores(measured, np.random.default_rng(config.seed)),
+        sets=sets,
+        set_metrics=tuple(metric for metric in SET_METRICS if metric.name in sets),
     )
 
 
-def _partners(measured: list[Measured], rng: np.random.Generator) -> list[Measured | None]:
-    """For each pair another one, at random, which says something else."""
-    if len(measured) < 2:
-        return [None] * len(measured)
-    steps = rng.integers(1, len(measured), len(measured))
-    return [measured[(i + int(step)) % len(measured)] for i, step in enumerate(steps)]
+def _partners(
+    measured: Sequence[Measured], pairs: Sequence[Pair], rng: np.random.Generator
+) -> list[Measured | None]:
+    """For each pair another one, at random, whose base says something else."""
+    said = {pair.name: {pair.speech, pair.truth or pair.motion} for pair in pairs}
+    partners: list[Measured | None] = []
+    for own in measured:
+        others = [
+            m for m in measured if "base_points" in m.arrays and not said[own.name] & said[m.name]
+        ]
+        partners.append(others[int(rng.integers(len(others)))] if others else None)
+    return partners
 
 
 def _hashes(config: EvaluationConfig) -> dict[str, str]:
@@ -181,7 +202,7 @@ def _hashes(config: EvaluationConfig) -> dict[str, str]:
         "model": model_path(config.model),
         "expert": model_path(config.expert),
         "landmarks": config.landmarks or own_landmarks,
-        "SyncNet v2": config.syncnet,
+        "SyncNet v2": None if config.syncnet is None else model_path(config.syncnet),
         "LPIPS": config.lpips,
         "identity": config.identity,
         "inception": config.inception,
@@ -213,11 +234,14 @@ def _protocol(config: EvaluationConfig, models: dict[str, str]) -> dict[str, str
 
 def _key(pair: Pair, config: EvaluationConfig, models: dict[str, str]) -> str:
     """Of everything that a measurement depends on."""
-    files = {
-        field: sha256_of(path)
-        for field in ("face", "speech", "truth", "motion", "rendered")
-        if (path := getattr(pair, field)) is not None
-    }
+    try:
+        files = {
+            field: sha256_of(path)
+            for field in ("face", "speech", "truth", "motion", "rendered")
+            if (path := getattr(pair, field)) is not None
+        }
+    except OSError as err:
+        raise ConfigError(f"{pair.name}: cannot read a file of the pair: {err}") from err
     version = importlib.metadata.version("lipwright")
     record = [version, pair.name, pair.group, pair.at, files, models, config.max_seconds]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
@@ -231,8 +255,8 @@ def _load_judges(config: EvaluationConfig) -> Judges:
     return Judges(
         detector=Mtcnn(min_face=MIN_FACE, num_threads=1),
         finder=finder,
-        expert=ExpertOffsetMeter(model_path(config.expert)),
-        syncnet=None if config.syncnet is None else SyncNetJudge(config.syncnet),
+        expert=open_meter(model_path(config.expert)),
+        syncnet=None if config.syncnet is None else SyncNetJudge(model_path(config.syncnet)),
         lpips=None if config.lpips is None else Lpips(config.lpips),
         identity=None if config.identity is None else FaceEmbedding(config.identity),
         inception=None if config.inception is None else FaceEmbedding(config.inception),
@@ -256,7 +280,7 @@ class _Worker:
     def _measured(self, job: _Job) -> Measured:
         pair = job.pair
         kept = job.folder / "measured" / f"{pair.name}.safetensors"
-        sheet = job.folder / "sheets" / f"{pair.name}.png"
+        sheet = job.folder / "sheets" / f"{pair.name}.jpg"
         found = read_measured(kept, key=job.key)
         if found is not None and sheet.is_file():
             return found
@@ -290,11 +314,6 @@ class _Worker:
             cv2.imwrite(str(still), cv2.cvtColor(still_of(pair), cv2.COLOR_RGB2BGR))
             sync(still, pair.speech, out, model=self.config.model, options=options)
         return out
-
-
-def _names(measured: Measured) -> list[dict[str, float]]:
-    result = clip_result(measured, None, sheet="")
-    return [dict(scores) for scores in result.scores.values()]
 
 
 _worker: _Worker | None = None  # set once in each worker process, never in the caller's

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.corpus import Clips
-from lipwright.corpus.offset import EXPERT_FRAMES, MAX_SHIFT, ExpertOffsetMeter
+from lipwright.corpus.offset import EXPERT_FRAMES, MAX_SHIFT, OffsetMeter
 from lipwright.errors import ConfigError, CorpusError
 from lipwright.evaluation.sync import sync_score
 
@@ -56,7 +56,7 @@ class ExpertAccuracy:
 
 def expert_accuracy(
     clips: Clips,
-    expert: ExpertOffsetMeter,
+    expert: OffsetMeter,
     *,
     rng: np.random.Generator,
     pairs_per_clip: int = PAIRS_PER_CLIP,

@@ -46,35 +46,13 @@ def moments(features: NDArray[np.floating]) -> FeatureMoments:
     )
 
 
-def pooled(a: FeatureMoments, b: FeatureMoments) -> FeatureMoments:
-    """Mean and covariance of two sets together, without their features.
-
-    Sets that do not fit in memory are added batch by batch. By the update of Chan, Golub and
-    LeVeque, The American Statistician 37 (1983).
-
-    Args:
-        a: One set.
-        b: The other.
-
-    Raises:
-        ConfigError: If the features differ in length.
-    """
-    _require_one_length(a, b)
-    count = a.count + b.count
-    apart = b.mean - a.mean
-    between = np.outer(apart, apart) * (a.count * b.count / count)
-    scatter = (a.count - 1) * a.covariance + (b.count - 1) * b.covariance + between
-    return FeatureMoments(
-        mean=a.mean + apart * (b.count / count), covariance=scatter / (count - 1), count=count
-    )
-
-
 def frechet_distance(a: FeatureMoments, b: FeatureMoments) -> float:
     """Frechet distance of two sets of features.
 
     With few samples it is too large, and the more so the longer the features: compare only numbers
-    of sets of one size, and tell the number (``count``) with the distance. The trace of the root is computed from the eigenvalues of the symmetric
-    A^(1/2) B A^(1/2), which are those of A B, so that nothing imaginary comes of rounding.
+    of sets of one size, and tell the number (``count``) with the distance. The trace of the root is
+    computed from the eigenvalues of the symmetric A^(1/2) B A^(1/2), which are those of A B, so
+    that nothing imaginary comes of rounding.
 
     Args:
         a: One set.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.corpus import CORPUS_FPS
-from lipwright.corpus.offset import EXPERT_FRAMES, ExpertOffsetMeter
+from lipwright.corpus.offset import EXPERT_FRAMES, open_meter
 from lipwright.errors import CheckpointError, MediaError
 from lipwright.evaluation.sync import LSE_SHIFT, SyncScore, sync_score
 from lipwright.speech import Mel, mel_spectrogram
@@ -64,7 +64,7 @@ class ExpertJudge:
         Raises:
             CheckpointError: If the file is not an expert.
         """
-        self._meter = ExpertOffsetMeter(path, num_threads=num_threads)
+        self._meter = open_meter(path, num_threads=num_threads)
 
     def score(self, crops: Crops, speech: NDArray[np.float32]) -> SyncScore:
         """Score one clip of at least twenty frames; see :class:`SyncJudge`."""

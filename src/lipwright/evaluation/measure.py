@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from lipwright.checkpoints import read_tensors, write_tensors
 from lipwright.composite import mouth_mask
 from lipwright.corpus import CORPUS_FPS
-from lipwright.corpus.offset import ExpertOffsetMeter
-from lipwright.errors import EvaluationError
+from lipwright.corpus.offset import OffsetMeter
+from lipwright.errors import CheckpointError, EvaluationError
 from lipwright.evaluation.baselines import shifted, static
 from lipwright.evaluation.judge import SyncNetJudge
-from lipwright.evaluation.motion import align, silent_frames
+from lipwright.evaluation.motion import silent_frames
 from lipwright.evaluation.observe import FACE_SIZE, Observation, PointFinder, observe
 from lipwright.evaluation.pairs import Pair
 from lipwright.evaluation.picture import (
@@ -34,7 +34,8 @@ from lipwright.evaluation.picture import (
     ssim,
 )
 from lipwright.faces import FaceDetector, crop_face
-from lipwright.media import is_still_picture, read_frames, read_speech, retime
+from lipwright.faces.motion import align
+from lipwright.media import is_still_picture, probe, read_frames, read_speech, retime
 from lipwright.speech import mel_spectrogram
 
 FORMAT = "lipwright-measured-1"
@@ -49,7 +50,7 @@ class Judges:
 
     detector: FaceDetector
     finder: PointFinder
-    expert: ExpertOffsetMeter
+    expert: OffsetMeter
     syncnet: SyncNetJudge | None = None
     lpips: Lpips | None = None
     identity: FaceEmbedding | None = None
@@ -70,7 +71,8 @@ class Measured:
     (W, E) and ``speech`` (W, E), the expert's; the same after ``syncnet_`` and ``features_``
     where there is such a network; ``is_silent`` (N,), 0 or 1."""
     pictures: dict[str, Scores]
-    """Version -> metric of pictures -> value; only where the base shows the same person."""
+    """Version -> metric of pictures -> value; all but the drawn video's seam only where the base
+    shows the same person."""
     is_same_person: bool
     """Whether the base shows the drawn person."""
     seconds: dict[str, float]
@@ -83,7 +85,7 @@ def measure(pair: Pair, drawn: Path, sheet: Path, *, judges: Judges, max_frames:
     Args:
         pair: What was rendered.
         drawn: The rendered video.
-        sheet: PNG to write: some frames of the base over those of the drawn video.
+        sheet: JPEG to write: some frames of the base over those of the drawn video.
         judges: Who looks and listens.
         max_frames: Frames, at 25 a second, after which the rest is left out.
 
@@ -116,13 +118,19 @@ def measure(pair: Pair, drawn: Path, sheet: Path, *, judges: Judges, max_frames:
         )
     everything = np.arange(num_frames)
     seen = seen.taken(everything)
-    base = None if base is None else base.taken(everything)
+    if base is not None:
+        base = base.taken(everything)
+        if (np.ptp(base.shape[:, :2], axis=0) == 0).any():  # opening and width
+            raise EvaluationError(
+                f"{pair.name}: the mouth in '{base_path}' does not move, so that there is nothing "
+                f"to hold the drawn one against; leave truth and motion out"
+            )
     arrays: dict[str, NDArray[np.float32]] = {
         "drawn_points": seen.points,
         "is_silent": silent_frames(mel, num_frames).astype(np.float32),
     }
     arrays |= _embeddings(seen, base, speech, judges=judges)
-    pictures: dict[str, Scores] = {"drawn": {"seam_excess": _seam_excess(pair, seen)}}
+    pictures: dict[str, Scores] = {"drawn": _seam_excess(pair, drawn, seen)}
     if base is not None:
         arrays["base_points"] = base.points
         if pair.truth is not None:
@@ -242,11 +250,14 @@ def _in_crops(video: Observation) -> NDArray[np.float64]:
     return np.asarray(places, dtype=np.float64)
 
 
-def _seam_excess(pair: Pair, seen: Observation) -> float:
-    """Colour difference along the seam, over that of the picture before anything was drawn."""
+def _seam_excess(pair: Pair, drawn: Path, seen: Observation) -> Scores:
+    """Colour difference along the seam, over that of the picture before anything was drawn.
+
+    Nothing where another tool gave the video another size: the face was elsewhere before.
+    """
     mask = mouth_mask(FACE_SIZE)
     chosen = range(0, seen.num_frames, PICTURE_EVERY)
-    drawn = np.mean([seam(seen.faces[i], mask) for i in chosen])
+    after = np.mean([seam(seen.faces[i], mask) for i in chosen])
     frames = []
     if pair.at is None and not is_still_picture(pair.face):
         for index, frame in enumerate(retime(read_frames(pair.face), fps=Fraction(CORPUS_FPS))):
@@ -256,10 +267,14 @@ def _seam_excess(pair: Pair, seen: Observation) -> float:
                 frames.append((index, frame.pixels))
     else:
         frames.append((0, still_of(pair)))
+    size = probe(drawn)
+    height, width = frames[0][1].shape[:2]
+    if abs(size.height - height) > 1 or abs(size.width - width) > 1:  # odd sizes are made even
+        return {}
     before = [
         seam(crop_face(pixels, seen.boxes[index], size=FACE_SIZE), mask) for index, pixels in frames
     ]
-    return float(drawn - np.mean(before))
+    return {"seam_excess": float(after - np.mean(before))}
 
 
 def still_of(pair: Pair) -> NDArray[np.uint8]:
@@ -277,6 +292,7 @@ def still_of(pair: Pair) -> NDArray[np.uint8]:
 
 _SHEET_FRAMES = 10
 _SHEET_FACE = 128  # pixels
+_SHEET_QUALITY = 88  # of JPEG
 
 
 def _write_sheet(path: Path, seen: Observation, base: Observation | None) -> None:
@@ -291,7 +307,8 @@ def _write_sheet(path: Path, seen: Observation, base: Observation | None) -> Non
             ]
             rows.append(np.concatenate(tiles, axis=1))
     picture = np.concatenate(rows)
-    _, packed = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY]
+    _, packed = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(packed.tobytes())
@@ -336,4 +353,7 @@ def read_measured(path: Path, *, key: str) -> Measured | None:
     if metadata.get("format") != FORMAT or metadata.get("key") != key:
         return None
     values = {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()}
-    return Measured(arrays=values, **json.loads(metadata["record"]))
+    try:
+        return Measured(arrays=values, **json.loads(metadata["record"]))
+    except (KeyError, TypeError, ValueError) as err:
+        raise CheckpointError(f"{path} is damaged: {err!r}; remove it and evaluate again") from err

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
+from lipwright.faces.motion import Points, align
 from lipwright.faces.points import EYE_CORNERS, LIPS, STABLE
 from lipwright.speech import MEL_RATE, SILENCE, Mel
-
-Points = NDArray[np.floating]
 
 _COLUMNS_PER_FRAME = MEL_RATE / 25
 LOUD = 90  # percentile of a clip's loudness that counts as speech at full voice
@@ -20,40 +19,12 @@ QUIET = 1.6  # of the mel's units below that, all bands together: 20 dB
 MIN_SILENCE = 5  # frames
 
 
-def align(points: Points, onto: Points) -> NDArray[np.float64]:
-    """Bring faces onto others by turning, scaling and shifting: the best fit of stable points.
-
-    The least-squares similarity of Umeyama, IEEE PAMI 13 (1991), in the plane; the points are the
-    eyes and the nose, which speech hardly moves.
-
-    Args:
-        points: ``(N, P, 2)``.
-        onto: ``(N, P, 2)``.
-
-    Returns:
-        ``(N, P, 2)`` float64: the first faces, where the second ones are.
-
-    Raises:
-        ConfigError: If the two differ in shape.
-    """
-    if points.shape != onto.shape:
-        raise ConfigError(f"landmarks differ in shape: {points.shape} and {onto.shape}")
-    # As complex numbers a similarity is z -> a z + b.
-    z, w = (p[..., 0] + 1j * p[..., 1].astype(np.float64) for p in (points, onto))
-    stable = list(STABLE)
-    z_mean, w_mean = z[:, stable].mean(axis=1), w[:, stable].mean(axis=1)
-    z_centred, w_centred = z[:, stable] - z_mean[:, None], w[:, stable] - w_mean[:, None]
-    turn = (z_centred.conj() * w_centred).sum(axis=1) / (np.abs(z_centred) ** 2).sum(axis=1)
-    aligned = turn[:, None] * (z - z_mean[:, None]) + w_mean[:, None]
-    return np.stack([aligned.real, aligned.imag], axis=-1)
-
-
 def lip_distance(drawn: Points, true: Points) -> float:
     """Landmark distance on the lips (LMD).
 
     Chen et al., "Lip Movements Generation at a Glance", ECCV 2018, section 4.1: the mean distance
-    of lip landmarks of drawn and true frames; here after :func:`align` and over the distance of
-    the eye corners, so that size and pose of the head do not count.
+    of lip landmarks of drawn and true frames; here after ``faces.motion.align`` and over the
+    distance of the eye corners, so that size and pose of the head do not count.
 
     Args:
         drawn: ``(N, P, 2)``.
@@ -103,7 +74,12 @@ def silent_frames(mel: Mel, num_frames: int) -> NDArray[np.bool_]:
 
     Returns:
         ``(num_frames,)``.
+
+    Raises:
+        ConfigError: If there are no frames.
     """
+    if num_frames < 1:
+        raise ConfigError(f"at least 1 frame is needed, got {num_frames}")
     loudness = mel.mean(axis=0)
     first = np.round(np.arange(num_frames + 1) * _COLUMNS_PER_FRAME).astype(int)
     by_frame = np.array(
@@ -124,7 +100,8 @@ def silent_frames(mel: Mel, num_frames: int) -> NDArray[np.bool_]:
 def leak(openings: NDArray[np.float64], is_silent: NDArray[np.bool_]) -> float:
     """Motion of the mouth in silence, over that in speech.
 
-    Of each stretch of silence the first 0.12 s are left out: a mouth needs them to close.
+    Of each stretch of silence the first 0.12 s are left out, for a mouth needs them to close; not
+    of one at the start of the clip.
 
     Args:
         openings: ``(N,)`` opening of the mouth in each frame.
@@ -134,7 +111,15 @@ def leak(openings: NDArray[np.float64], is_silent: NDArray[np.bool_]) -> float:
         Mean change from frame to frame in silence over that in speech: 0 is a mouth at rest, 1 one
         that moves as in speech. NaN if the clip has no silence, no speech, or the mouth never
         moves in speech.
+
+    Raises:
+        ConfigError: If the two differ in length, or are empty.
     """
+    if openings.shape != is_silent.shape or not openings.size:
+        raise ConfigError(
+            f"openings and silence must be of one length, got {openings.shape} and "
+            f"{is_silent.shape}"
+        )
     change = np.abs(np.diff(openings))
     settled = is_silent.copy()
     for wait in range(1, 4):

@@ -37,7 +37,7 @@ class OwnPoints:
 
     def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
         self.name = path.name
-        self._network = Landmarker(path, num_threads=num_threads)
+        self._network = Landmarker(path, num_threads=num_threads, with_mirror=True)
 
     def points(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`PointFinder`."""

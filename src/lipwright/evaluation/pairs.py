@@ -1,21 +1,25 @@
 """What is evaluated: pairs of a face and a speech, and the video each is held against."""
 
 import csv
+import logging
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from lipwright.corpus.sources import find_clips
-from lipwright.errors import ConfigError, EvaluationError
+from lipwright.corpus.sources import VIDEO_SUFFIXES
+from lipwright.errors import ConfigError, EvaluationError, MediaError
+from lipwright.media import probe
+
+log = logging.getLogger(__name__)
 
 _REQUIRED = ("face", "speech")
 _FILES = ("face", "speech", "truth", "motion", "rendered")
 COLUMNS = ("name", *_FILES, "group", "at")
 _RENDERED = (".mp4", ".mkv", ".mov")
+_SOUNDS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,62 +50,95 @@ def read_pairs(path: Path, *, rendered: Path | None = None) -> list[Pair]:
     Args:
         path: A TSV file whose first line names its columns: ``face`` and ``speech``, and as needed
             ``name``, ``truth``, ``motion``, ``rendered``, ``group``, ``at``; paths are relative to
-            it. Or a folder: each video with sound in it is rendered from the still of its first
-            frame and its own speech, and held against itself; its subfolder is its group.
+            it. Or a folder: each video in or below it that has sound, or beside which lies a sound
+            file of the same stem, is rendered from the still of its first frame and that speech,
+            and held against itself; its name is its path with ``_`` between folders, its subfolder
+            its group.
         rendered: Folder with a video for each pair, under its name, that was rendered before.
 
     Returns:
-        At least one pair.
+        At least one pair; those of a folder in order of path. A video that cannot be read is
+        among them, so that the evaluation says why.
 
     Raises:
         ConfigError: If the table has an unknown column, a line without a needed value, two pairs
-            of one name or a file that is missing; or the folder has no video, or no rendered one
-            for a pair.
-        CorpusError: If the folder cannot be read.
+            of one name or a file that is missing; or the folder has no video with sound, or no
+            rendered one for a pair.
     """
-    pairs = _from_folder(path) if path.is_dir() else _from_table(path)
-    counts = Counter(pair.name for pair in pairs)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        raise ConfigError(f"{path}: two pairs are called {twice[0]!r}; give names of their own")
-    if rendered is not None:
-        pairs = [_with_rendered(pair, rendered) for pair in pairs]
-    return pairs
+    pairs = list(_from_folder(path)) if path.is_dir() else _from_table(path)
+    if not pairs:
+        raise ConfigError(
+            f"no pairs in '{path}'; a folder needs videos that have sound or a sound file of the "
+            f"same name beside them, a table lines below its header"
+        )
+    _require_own_names(path, pairs)
+    return pairs if rendered is None else [_with_rendered(pair, rendered) for pair in pairs]
 
 
-def _from_folder(folder: Path) -> list[Pair]:
-    return [
-        Pair(
-            name=_safe(clip.clip),
-            face=clip.picture,
-            speech=clip.sound,
-            truth=clip.picture,
-            group=clip.clip.rpartition("/")[0],
+def _require_own_names(path: Path, pairs: Sequence[Pair]) -> None:
+    seen: dict[str, Pair] = {}
+    for pair in pairs:
+        # Some file systems do not tell A from a.
+        first = seen.setdefault(pair.name.casefold(), pair)
+        if first is not pair:
+            raise ConfigError(
+                f"{path}: two pairs are called {pair.name!r}: of '{first.face}' and "
+                f"'{pair.face}'; give them names of their own in the column name, or rename a file"
+            )
+
+
+def _from_folder(folder: Path) -> Iterator[Pair]:
+    videos = [path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES]
+    for video in sorted(path for path in videos if path.is_file()):
+        speech = _speech_of(video)
+        if speech is None:
+            log.warning("%s: left out, it has no sound, and no sound file lies beside it", video)
+            continue
+        below = video.relative_to(folder)
+        yield Pair(
+            name=_safe(below.with_suffix("").as_posix()),
+            face=video,
+            speech=speech,
+            truth=video,
+            group="" if below.parent == Path() else below.parent.as_posix(),
             at=0.0,
         )
-        for clip in find_clips([folder])
-    ]
+
+
+def _speech_of(video: Path) -> Path | None:
+    """The file with a video's sound: itself, else one that lies beside it."""
+    try:
+        if probe(video).has_sound:
+            return video
+    except MediaError as err:
+        log.warning("%s", err)
+        return video
+    beside = (video.with_suffix(suffix) for suffix in _SOUNDS)
+    return next((path for path in beside if path.is_file()), None)
 
 
 def _from_table(path: Path) -> list[Pair]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        # Spreadsheets begin UTF-8 with a mark.
+        with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t", strict=True)
-            header = list(reader.fieldnames or [])
-            _require_columns(path, header)
-            pairs = [_pair(path, reader.line_num, row) for row in reader]
+            _require_columns(path, list(reader.fieldnames or []))
+            return [_pair(path, reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise ConfigError(f"cannot read the table of pairs {path}: {err}") from err
-    if not pairs:
-        raise ConfigError(f"{path} has no pairs below its header")
-    return pairs
+        raise ConfigError(
+            f"cannot read the table of pairs '{path}' ({err}); give a text file in UTF-8 with "
+            f"tabs between columns, or a folder of videos"
+        ) from err
 
 
 def _require_columns(path: Path, header: list[str]) -> None:
-    for column in header:
+    for index, column in enumerate(header):
         if column not in COLUMNS:
-            near = get_close_matches(column, COLUMNS, n=1)
+            near = get_close_matches(column.lower(), COLUMNS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(COLUMNS)}"
             raise ConfigError(f"{path}: unknown column {column!r}; {hint}")
+        if column in header[:index]:
+            raise ConfigError(f"{path}: column {column!r} stands there twice; remove one")
     for column in _REQUIRED:
         if column not in header:
             raise ConfigError(
@@ -113,31 +150,42 @@ def _require_columns(path: Path, header: list[str]) -> None:
 def _pair(path: Path, line: int, row: dict[str | None, str | None]) -> Pair:
     where = f"{path} line {line}"
     if None in row:
-        raise ConfigError(f"{where}: more values than columns")
-    files: dict[str, Path | None] = {}
-    for column in _FILES:
-        value = row.get(column) or ""
-        if not value and column in _REQUIRED:
-            raise ConfigError(f"{where}: no {column}")
-        files[column] = path.parent / value if value else None
-        if value and not (path.parent / value).is_file():
-            raise ConfigError(f"{where}: {column}: no such file: {value!r}")
-    face, speech = files["face"], files["speech"]
-    assert face is not None, "it is required"  # noqa: S101
-    assert speech is not None, "it is required"  # noqa: S101
-    name = row.get("name") or _safe(f"{face.stem}_{speech.stem}")
+        raise ConfigError(f"{where}: more values than columns; remove a tab, or name a column")
+    texts = {column: row.get(column) or "" for column in COLUMNS}
+    for column in _REQUIRED:
+        if not texts[column]:
+            raise ConfigError(f"{where}: no {column}; each pair needs one")
+    files = {
+        column: _file(f"{where}: {column}", path.parent, texts[column])
+        for column in _FILES
+        if texts[column]
+    }
+    stems = dict.fromkeys(files[column].stem for column in _REQUIRED)
+    name = texts["name"] or _safe("_".join(stems))
     if name != _safe(name):
-        raise ConfigError(f"{where}: {name!r} is no name for a file; take letters, digits, - and _")
+        raise ConfigError(
+            f"{where}: name: {name!r} is no name for a file; take letters, digits, dots, - and _, "
+            f"such as {_safe(name)!r}"
+        )
     return Pair(
         name=name,
-        face=face,
-        speech=speech,
-        truth=files["truth"],
-        motion=files["motion"],
-        rendered=files["rendered"],
-        group=row.get("group") or "",
-        at=_seconds(where, row.get("at") or ""),
+        face=files["face"],
+        speech=files["speech"],
+        truth=files.get("truth"),
+        motion=files.get("motion"),
+        rendered=files.get("rendered"),
+        group=texts["group"],
+        at=_seconds(where, texts["at"]),
     )
+
+
+def _file(where: str, folder: Path, text: str) -> Path:
+    path = folder / text
+    if not path.is_file():
+        raise ConfigError(
+            f"{where}: no such file: {text!r}; paths are relative to the table's folder '{folder}'"
+        )
+    return path
 
 
 def _seconds(where: str, text: str) -> float | None:
@@ -145,10 +193,10 @@ def _seconds(where: str, text: str) -> float | None:
         return None
     try:
         seconds = float(text)
-    except ValueError as err:
-        raise ConfigError(f"{where}: at must be seconds, got {text!r}") from err
+    except ValueError:
+        seconds = -1
     if not 0 <= seconds < float("inf"):
-        raise ConfigError(f"{where}: at must be seconds from 0 on, got {text!r}")
+        raise ConfigError(f"{where}: at must be seconds from 0 on, got {text!r}; such as 1.5")
     return seconds
 
 
@@ -158,14 +206,14 @@ def _safe(name: str) -> str:
 
 
 def _with_rendered(pair: Pair, folder: Path) -> Pair:
-    paths = [folder / f"{pair.name}{suffix}" for suffix in _RENDERED]
-    for path in paths:
+    for suffix in _RENDERED:
+        path = folder / f"{pair.name}{suffix}"
         if path.is_file():
-            fields = {column: getattr(pair, column) for column in COLUMNS}
-            return Pair(**(fields | {"rendered": path}))
+            return replace(pair, rendered=path)
     raise ConfigError(
-        f"no rendered video for {pair.name!r}: {str(paths[0])!r} is missing; or leave out the "
-        f"folder of rendered videos"
+        f"no rendered video of {pair.name!r}: '{folder / pair.name}' is missing with each of "
+        f"{', '.join(_RENDERED)}; render it, take the pair out, or leave out the folder of "
+        f"rendered videos"
     )
 
 

@@ -1,7 +1,7 @@
 """How a drawn face looks beside the true one: alike, sharp, without a seam, the same person."""
 
-import itertools
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ from lipwright.errors import CheckpointError, ConfigError, require
 
 Picture = NDArray[np.uint8]
 IDENTITY_SIZE = 112  # pixels: what face embedding networks take
+_SSIM_WINDOW = 11  # pixels a side
+_PICTURES = ov.PartialShape([1, 3, -1, -1])
 
 
 def psnr(drawn: Picture, true: Picture) -> float:
@@ -46,10 +48,12 @@ def ssim(drawn: Picture, true: Picture) -> float:
         true: ``(H, W, 3)`` uint8 RGB.
 
     Raises:
-        ConfigError: If they differ in size.
+        ConfigError: If they differ in size, or are smaller than the window.
         MissingExtraError: If scikit-image is not installed.
     """
     _require_alike(drawn, true)
+    if min(drawn.shape[:2]) < _SSIM_WINDOW:
+        raise ConfigError(f"pictures need {_SSIM_WINDOW} pixels a side, got {drawn.shape}")
     metrics = require("skimage.metrics", extra="evaluate")
     return float(
         metrics.structural_similarity(
@@ -99,7 +103,7 @@ def sharpness(picture: Picture, region: NDArray[np.float32]) -> float:
     luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float64) / 255
     laplacian = np.asarray(cv2.Laplacian(luma, cv2.CV_64F), dtype=np.float64)
     mean = _weighted_mean(laplacian, region)
-    return _weighted_mean((laplacian - mean) ** 2, region)
+    return _weighted_mean(np.square(laplacian - mean), region)
 
 
 def seam(picture: Picture, mask: NDArray[np.float32]) -> float:
@@ -117,11 +121,13 @@ def seam(picture: Picture, mask: NDArray[np.float32]) -> float:
         Mean over the sectors that have both rings.
 
     Raises:
-        ConfigError: If they differ in size, or the mask has no edge.
+        ConfigError: If they differ in size, or the mask is empty or has no soft edge.
         MissingExtraError: If scikit-image is not installed.
     """
     if picture.shape[:2] != mask.shape:
         raise ConfigError(f"picture and mask differ in size: {picture.shape} and {mask.shape}")
+    if not mask.any():
+        raise ConfigError("the mask is empty")
     colour = require("skimage.color", extra="evaluate")
     lab = colour.rgb2lab(picture)
     inner = (mask >= 0.5) & (mask < 1)
@@ -138,25 +144,9 @@ def seam(picture: Picture, mask: NDArray[np.float32]) -> float:
         if (inner & here).any() and (outer & here).any()
     ]
     if not pairs:
-        raise ConfigError("the mask has no edge inside the picture")
+        raise ConfigError("the mask has no soft edge inside the picture")
     inside, outside = zip(*pairs, strict=True)
     return float(np.mean(colour.deltaE_ciede2000(np.stack(inside), np.stack(outside))))
-
-
-def flicker(pictures: list[Picture], region: NDArray[np.float32]) -> float:
-    """Mean absolute change from frame to frame within a region, in [0, 1].
-
-    Args:
-        pictures: ``(H, W, 3)`` uint8 RGB each, at least two.
-        region: ``(H, W)`` weight of each pixel, not negative.
-
-    Raises:
-        ConfigError: If there are fewer pictures.
-    """
-    if len(pictures) < 2:
-        raise ConfigError(f"at least 2 pictures are needed, got {len(pictures)}")
-    changes = [region_l1(b, a, region) for a, b in itertools.pairwise(pictures)]
-    return float(np.mean(changes))
 
 
 class Lpips:
@@ -173,17 +163,40 @@ class Lpips:
             path: The ONNX file.
 
         Raises:
-            CheckpointError: If it is missing, damaged, or has other inputs.
+            CheckpointError: If it is missing, damaged, or has other inputs or outputs.
         """
-        self._network = _compiled(path, inputs=2)
+        self._path = path
+        self._network = _compiled(path, inputs=2, outputs="a number")
 
     def distances(self, drawn: list[Picture], true: list[Picture]) -> NDArray[np.float64]:
-        """``(N,)`` distance of each pair of pictures, ``(H, W, 3)`` uint8 RGB of one size."""
-        values = [
-            float(np.ravel(self._network([_signed(a), _signed(b)])[0])[0])
-            for a, b in zip(drawn, true, strict=True)
-        ]
-        return np.array(values)
+        """Distance of each pair of pictures.
+
+        Args:
+            drawn: ``(H, W, 3)`` uint8 RGB each.
+            true: ``(H, W, 3)`` uint8 RGB each.
+
+        Returns:
+            ``(N,)``, 0 for pictures that look equal.
+
+        Raises:
+            ConfigError: If the lists differ in length, or a pair in size.
+            CheckpointError: If the network takes pictures of another size, or gives several
+                numbers for a pair.
+        """
+        if len(drawn) != len(true):
+            raise ConfigError(f"{len(drawn)} pictures are compared with {len(true)}")
+        return np.array([self._distance(a, b) for a, b in zip(drawn, true, strict=True)])
+
+    def _distance(self, drawn: Picture, true: Picture) -> float:
+        _require_alike(drawn, true)  # OpenVINO crashes on a network that was given two sizes
+        pair = [_signed(drawn), _signed(true)]
+        takes = [port.partial_shape for port in self._network.inputs]
+        if not all(ov.PartialShape(list(pair[0].shape)).compatible(shape) for shape in takes):
+            raise CheckpointError(f"{self._path} takes {takes[0]}, pictures are {pair[0].shape}")
+        gives = self._network(pair)[0]
+        if gives.size != 1:
+            raise CheckpointError(f"{self._path} gives {gives.shape} for a pair, not one number")
+        return float(gives.item())
 
 
 class FaceEmbedding:
@@ -199,16 +212,28 @@ class FaceEmbedding:
             path: The ONNX file.
 
         Raises:
-            CheckpointError: If it is missing, damaged, or has other inputs.
+            CheckpointError: If it is missing, damaged, or has other inputs or outputs.
         """
-        self._network = _compiled(path, inputs=1)
+        self._network = _compiled(path, inputs=1, outputs="a row")
         side = self._network.input(0).partial_shape[2]
         self._size = side.get_length() if side.is_static else IDENTITY_SIZE
 
     def features(self, faces: list[Picture]) -> NDArray[np.float32]:
-        """``(N, E)`` features of faces, ``(H, W, 3)`` uint8 RGB each, scaled to the network's."""
+        """Features of faces.
+
+        Args:
+            faces: ``(H, W, 3)`` uint8 RGB each, at least one; scaled to the network's size.
+
+        Returns:
+            ``(N, E)`` float32.
+
+        Raises:
+            ConfigError: If there are no faces.
+        """
+        if not faces:
+            raise ConfigError("there are no faces to find features of")
         size = (self._size, self._size)
-        scaled = [cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces]
+        scaled = (cv2.resize(face, size, interpolation=cv2.INTER_AREA) for face in faces)
         rows = [self._network([_signed(np.asarray(face, dtype=np.uint8))])[0] for face in scaled]
         return np.concatenate([row.reshape(1, -1) for row in rows]).astype(np.float32)
 
@@ -217,10 +242,18 @@ def identity_similarity(a: NDArray[np.floating], b: NDArray[np.floating]) -> flo
     """Mean cosine of the features of faces, pair by pair: 1 for one person seen alike.
 
     Args:
-        a: ``(N, E)``.
+        a: ``(N, E)``, at least one row, none of them 0.
         b: ``(N, E)``.
+
+    Raises:
+        ConfigError: If they differ in shape, or a row has no direction.
     """
-    cosines = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    if a.shape != b.shape or a.ndim != 2 or not len(a):
+        raise ConfigError(f"features must be alike and (N, E), got {a.shape} and {b.shape}")
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    if not (lengths > 0).all():  # NaN too
+        raise ConfigError("the features of a face are 0 or NaN: they have no direction")
+    cosines = (a * b).sum(axis=1) / lengths
     return float(cosines.mean())
 
 
@@ -229,19 +262,43 @@ def _signed(picture: Picture) -> NDArray[np.float32]:
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], dtype=np.float32) / 127.5 - 1
 
 
-def _compiled(path: Path, *, inputs: int) -> ov.CompiledModel:
+def _compiled(
+    path: Path, *, inputs: int, outputs: Literal["a number", "a row"]
+) -> ov.CompiledModel:
     if not path.is_file():
         raise CheckpointError(f"no such network: {str(path)!r}")
     try:
         model = openvino_core().read_model(path)
     except RuntimeError as err:
         raise CheckpointError(f"cannot read {path} as a network; export it to ONNX again") from err
-    ranks = [port.partial_shape.rank.get_length() for port in model.inputs]
-    if ranks != [4] * inputs:
+    takes, gives = (
+        [port.partial_shape for port in ports] for ports in (model.inputs, model.outputs)
+    )
+    are_pictures = all(s.rank.is_static and s.compatible(_PICTURES) for s in takes)
+    if len(takes) != inputs or not are_pictures:
         raise CheckpointError(
-            f"{path} takes inputs of {ranks} dimensions; {inputs} of 4 (N, 3, H, W) are needed"
+            f"{path} takes {_listed(takes)}; {inputs} of [1,3,H,W] needed, RGB pictures"
+        )
+    # What follows is of length 1, or not known before the network is run.
+    num_kept = {"a number": 1, "a row": 2}[outputs]
+    if len(gives) != 1 or not _is_flat(gives[0], num_kept):
+        raise CheckpointError(
+            f"{path} gives {_listed(gives)}; needed is {outputs} for each picture"
         )
     return openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def _listed(shapes: list[ov.PartialShape]) -> str:
+    return " and ".join(str(shape) for shape in shapes) or "nothing"
+
+
+def _is_flat(shape: ov.PartialShape, num_kept: int) -> bool:
+    """Whether only the first so many dimensions may be longer than 1."""
+    if shape.rank.is_dynamic:
+        return True
+    return len(shape) >= num_kept and all(
+        dimension.is_dynamic or dimension.get_length() == 1 for dimension in list(shape)[num_kept:]
+    )
 
 
 def _require_alike(drawn: Picture, true: Picture) -> None:

@@ -3,14 +3,14 @@
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from lipwright.errors import EvaluationError, require
+from lipwright.evaluation import plot
 from lipwright.evaluation.results import (
     VERSIONS,
     ClipResult,
@@ -23,9 +23,9 @@ from lipwright.evaluation.results import (
 FORMAT = "lipwright-report-1"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _ARROWS = {"higher": "↑", "lower": "↓", "near one": "→ 1", "near zero": "→ 0"}
-_PLOT = {"width": 1000, "height": 190, "left": 48, "right": 990, "top": 24, "bottom": 168}
 _FPS = 25
 _WORST = 10  # clips in the Markdown report
+_PICTURES = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
 
 
 def write_report(report: Report, folder: Path) -> Path:
@@ -39,8 +39,8 @@ def write_report(report: Report, folder: Path) -> Path:
         The page.
 
     Raises:
-        EvaluationError: If the folder cannot be written.
-        MissingExtraError: If jinja2 is not installed.
+        EvaluationError: If the folder cannot be written, or a contact sheet not be read.
+        MissingExtraError: If jinja2 is not installed; the other two files are then there.
     """
     page = folder / "report.html"
     _write(folder / "report.json", _to_json(report))
@@ -52,30 +52,62 @@ def write_report(report: Report, folder: Path) -> Path:
 def read_report(path: Path) -> Report:
     """Read a ``report.json`` back.
 
+    Returns:
+        What was written, but NaN for numbers that were not finite.
+
     Raises:
         EvaluationError: If the file is missing, damaged or something else.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
-            raise EvaluationError(f"{path} is no report of this version: {record['format']!r}")
-        metrics = tuple(
-            Metric(**(row | {"orders": tuple(row["orders"])})) for row in record["metrics"]
-        )
-        clips = tuple(
-            ClipResult(**(row | {"curves": {k: tuple(v) for k, v in row["curves"].items()}}))
-            for row in record["clips"]
-        )
+            raise EvaluationError(
+                f"{path} is no report of this version: its format is {record['format']!r}, "
+                f"{FORMAT!r} is needed; evaluate again"
+            )
         return Report(
             title=record["title"],
-            protocol=record["protocol"],
-            metrics=metrics,
-            clips=clips,
+            protocol=dict(record["protocol"].items()),
+            metrics=tuple(_metric(row) for row in record["metrics"]),
+            clips=tuple(_clip_result(row) for row in record["clips"]),
             failures=tuple(Failure(**row) for row in record["failures"]),
-            sets={name: math.nan if v is None else v for name, v in record["sets"].items()},
+            sets=_numbers(record["sets"]),
+            set_metrics=tuple(_metric(row) for row in record.get("set_metrics", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise EvaluationError(f"cannot read the report {path}: {err!r}") from err
+        raise EvaluationError(
+            f"cannot read the report {path} ({err!r}); name a report.json that evaluate wrote"
+        ) from err
+
+
+def _metric(row: dict[str, Any]) -> Metric:
+    metric = Metric(**(row | {"orders": tuple(row["orders"])}))
+    if metric.better not in _ARROWS or not set(metric.orders) <= set(VERSIONS):
+        raise ValueError(f"metric {metric.name!r} is {metric.better!r}, orders {metric.orders}")
+    return metric
+
+
+def _clip_result(row: dict[str, Any]) -> ClipResult:
+    if unknown := sorted(set(row["scores"]) - set(VERSIONS)):
+        raise ValueError(f"clip {row['name']!r} has scores of {unknown[0]!r}")
+    fields = {
+        "scores": {version: _numbers(scores) for version, scores in row["scores"].items()},
+        "curves": {name: tuple(map(_number, values)) for name, values in row["curves"].items()},
+        "seconds": _numbers(row["seconds"]),
+    }
+    return ClipResult(**(row | fields))
+
+
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    return {name: _number(value) for name, value in row.items()}
+
+
+def _number(value: object) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)
 
 
 def _to_json(report: Report) -> str:
@@ -95,33 +127,36 @@ def _finite(value: object) -> object:
 def baseline_faults(report: Report) -> list[str]:
     """Metrics that do not order the baselines as they must, in sentences.
 
+    A metric that compares with the true video need not be measured of that video itself: it is
+    then held to be perfect there.
+
     Args:
         report: What was found.
 
     Returns:
         A sentence for each metric and baseline that comes out as good as the true video, or
-        better; empty where all is well.
+        better; empty where all is well, or no baseline was measured.
     """
     return [
-        f"{metric.title}: the {version} baseline ({_text(metric, baseline)}) is not worse than the "
-        f"true video ({_text(metric, _true(report, metric))})"
+        f"{metric.title}: the {version} baseline ({_text(metric, report.summary(metric, version))})"
+        f" is not worse than the true video ({_text(metric, _true(report, metric))})"
         for metric in report.metrics
-        for version in metric.orders
-        if math.isfinite(baseline := report.summary(metric, version))
-        and not badness(metric, baseline) > badness(metric, _true(report, metric))
+        for version in _misordered(report, metric)
     ]
 
 
-def badness(metric: Metric, value: float) -> float:
-    """A number that is larger the worse a value is; what cannot be measured is not worse."""
-    if math.isnan(value):
-        return -math.inf
-    return {
-        "higher": -value,
-        "lower": value,
-        "near one": abs(value - 1),
-        "near zero": abs(value),
-    }[metric.better]
+def _checked(report: Report, metric: Metric) -> list[Version]:
+    """Baselines that the metric must order and that were measured."""
+    return [v for v in metric.orders if math.isfinite(report.summary(metric, v))]
+
+
+def _misordered(report: Report, metric: Metric) -> list[Version]:
+    best = metric.badness(_true(report, metric))
+    return [
+        version
+        for version in _checked(report, metric)
+        if not metric.badness(report.summary(metric, version)) > best
+    ]
 
 
 # What is compared with the true video is perfect where it is that video itself.
@@ -133,8 +168,41 @@ def _true(report: Report, metric: Metric) -> float:
     return _PERFECT[metric.better] if math.isnan(value) else value
 
 
+def _verdict(report: Report, metric: Metric) -> str:
+    """Whether the metric orders its baselines."""
+    if not _checked(report, metric):
+        return "not measured" if metric.orders else "-"
+    wrong = _misordered(report, metric)
+    return f"✗ {', '.join(wrong)}" if wrong else "✓"
+
+
+def _verdict_on_all(report: Report) -> str:
+    if not any(_checked(report, metric) for metric in report.metrics):
+        return "No baseline was measured, so nothing says whether the metrics tell good from bad."
+    if baseline_faults(report):
+        return "Do not trust these metrics here: they do not order the baselines as they must."
+    return (
+        "Every metric orders its baselines as it must: the true video is better than a mouth that "
+        "does not move, the same video late, or other speech."
+    )
+
+
 def _text(metric: Metric, value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.{metric.digits}f}"
+    if math.isnan(value):
+        return "-"
+    text = f"{value:.{metric.digits}f}"
+    return text[1:] if text.startswith("-") and float(text) == 0 else text
+
+
+def _sets(report: Report) -> list[tuple[str, str]]:
+    """Title and value of each metric of all clips together."""
+    known = {metric.name: metric for metric in report.set_metrics}
+    return [
+        (f"{known[name].title} {_ARROWS[known[name].better]}", _text(known[name], value))
+        if name in known
+        else (name, "-" if math.isnan(value) else f"{value:.4f}")
+        for name, value in report.sets.items()
+    ]
 
 
 def _versions(report: Report) -> list[Version]:
@@ -143,41 +211,60 @@ def _versions(report: Report) -> list[Version]:
 
 def _groups(report: Report) -> list[str]:
     groups = sorted({clip.group for clip in report.clips})
-    return groups if len(groups) > 1 else []
+    return groups if groups != [""] else []
 
 
 def to_markdown(report: Report) -> str:
     """A report as Markdown: summary, groups, worst clips, protocol, failures."""
     versions = _versions(report)
-    lines = [f"# {report.title}", "", f"{len(report.clips)} clips measured.", ""]
-    lines += [f"| metric | {' | '.join(versions)} |", "|---" * (len(versions) + 1) + "|"]
-    for metric in report.metrics:
-        cells = [_text(metric, report.summary(metric, version)) for version in versions]
-        lines.append(f"| {metric.title} {_ARROWS[metric.better]} | {' | '.join(cells)} |")
-    faults = baseline_faults(report)
-    lines += ["", *(f"- **broken or too weak here:** {fault}" for fault in faults)]
-    if not faults:
-        lines.append("Every metric orders its baselines as it must.")
+    lines = [f"# {_line(report.title)}", "", f"{len(report.clips)} clips measured.", ""]
+    summary = [
+        [
+            f"{metric.title} {_ARROWS[metric.better]}",
+            *(_text(metric, report.summary(metric, version)) for version in versions),
+            _verdict(report, metric),
+        ]
+        for metric in report.metrics
+    ]
+    lines += [*_table(["metric", *versions, "baselines in order"], summary), ""]
+    lines.append(_verdict_on_all(report))
+    if faults := baseline_faults(report):
+        lines += ["", *(f"- {_line(fault)}" for fault in faults)]
     if report.sets:
-        lines += ["", "| all clips together | |", "|---|---|"]
-        lines += [f"| {name} | {value:.4f} |" for name, value in report.sets.items()]
+        lines += ["", *_table(["all clips together", ""], _sets(report))]
     if groups := _groups(report):
-        lines += ["", f"| drawn, by group | {' | '.join(g or '(none)' for g in groups)} |"]
-        lines.append("|---" * (len(groups) + 1) + "|")
-        for metric in report.metrics:
-            cells = [_text(metric, report.summary(metric, "drawn", group=g)) for g in groups]
-            lines.append(f"| {metric.title} | {' | '.join(cells)} |")
-    if report.metrics:
-        first = report.metrics[0]
-        lines += ["", f"Worst clips by {first.title.lower()}:", ""]
+        rows = [
+            [
+                metric.title,
+                *(_text(metric, report.summary(metric, "drawn", group=g)) for g in groups),
+            ]
+            for metric in report.metrics
+        ]
+        lines += ["", *_table(["drawn, by group", *(g or "(none)" for g in groups)], rows)]
+    for first in report.metrics[:1]:
+        lines += ["", f"Worst clips, by {first.title}:", ""]
         lines += [
-            f"- {clip.name}: {_text(first, clip.scores['drawn'][first.name])}"
+            f"- {_line(clip.name)}: {_text(first, clip.scores['drawn'][first.name])}"
             for clip in report.worst_first(first)[:_WORST]
         ]
-    lines += ["", "## Protocol", "", *(f"- {k}: {v}" for k, v in report.protocol.items())]
+    lines += ["", "## Protocol", "", *(f"- {k}: {_line(v)}" for k, v in report.protocol.items())]
     if report.failures:
-        lines += ["", "## Not measured", "", *(f"- {f.name}: {f.reason}" for f in report.failures)]
+        lines += ["", "## Not measured", ""]
+        lines += [f"- {_line(f.name)}: {_line(f.reason)}" for f in report.failures]
     return "\n".join(lines) + "\n"
+
+
+def _table(header: list[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        f"| {' | '.join(_line(cell) for cell in header)} |",
+        f"|---{'|---:' * (len(header) - 1)}|",
+        *(f"| {' | '.join(_line(cell) for cell in row)} |" for row in rows),
+    ]
+
+
+def _line(text: str) -> str:
+    """Text that neither ends a line nor a cell, and is no tag."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def to_html(report: Report, folder: Path) -> str:
@@ -188,6 +275,7 @@ def to_html(report: Report, folder: Path) -> str:
         folder: Where contact sheets lie; a clip whose sheet is missing has no picture.
 
     Raises:
+        EvaluationError: If a contact sheet is there and cannot be read.
         MissingExtraError: If jinja2 is not installed.
     """
     jinja2 = require("jinja2", extra="evaluate")
@@ -195,32 +283,40 @@ def to_html(report: Report, folder: Path) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    first = report.metrics[0]
-    ordered = report.worst_first(first)
-    ordered += [clip for clip in report.clips if clip not in ordered]
+    ordered = report.worst_first(report.metrics[0]) if report.metrics else []
+    names = {clip.name for clip in ordered}
+    ordered += [clip for clip in report.clips if clip.name not in names]
     page: str = template.render(
         report=report,
         versions=_versions(report),
         rows=[_row(report, metric) for metric in report.metrics],
+        verdict=_verdict_on_all(report),
         faults=baseline_faults(report),
-        sets=[(name, f"{value:.4f}") for name, value in report.sets.items()],
+        sets=_sets(report),
         groups=[_group(report, name) for name in _groups(report)],
-        first_title=first.title.lower(),
-        plot=_PLOT,
+        frame=plot,
         clips=[_clip(report, clip, folder) for clip in ordered],
     )
     return page
 
 
 def _row(report: Report, metric: Metric) -> dict[str, object]:
-    true = _true(report, metric)
-    cells = []
-    for version in _versions(report):
-        value = report.summary(metric, version)
-        is_fault = version in metric.orders and math.isfinite(value)
-        is_fault = is_fault and not badness(metric, value) > badness(metric, true)
-        cells.append({"version": version, "text": _text(metric, value), "is_fault": is_fault})
-    return {"title": metric.title, "arrow": _ARROWS[metric.better], "cells": cells}
+    wrong = _misordered(report, metric)
+    return {
+        "name": metric.name,
+        "title": metric.title,
+        "arrow": _ARROWS[metric.better],
+        "verdict": _verdict(report, metric),
+        "mood": "wrong" if wrong else "right" if _checked(report, metric) else "soft",
+        "cells": [
+            {
+                "version": version,
+                "text": _text(metric, report.summary(metric, version)),
+                "is_wrong": version in wrong,
+            }
+            for version in _versions(report)
+        ],
+    }
 
 
 def _group(report: Report, name: str) -> dict[str, object]:
@@ -236,8 +332,6 @@ def _group(report: Report, name: str) -> dict[str, object]:
 
 def _clip(report: Report, clip: ClipResult, folder: Path) -> dict[str, object]:
     drawn = clip.scores.get("drawn", {})
-    sheet = folder / clip.sheet
-    is_there = bool(clip.sheet) and sheet.is_file()
     return {
         "name": clip.name,
         "group": clip.group,
@@ -247,45 +341,20 @@ def _clip(report: Report, clip: ClipResult, folder: Path) -> dict[str, object]:
             for metric in report.metrics
             if metric.name in drawn
         ],
-        "plot": _plot(clip.curves),
-        "sheet": base64.b64encode(sheet.read_bytes()).decode() if is_there else "",
+        "plot": plot.opening_plot(clip.curves),
+        "sheet": _sheet(folder / clip.sheet) if clip.sheet else "",
     }
 
 
-def _plot(curves: Mapping[str, tuple[float, ...]]) -> dict[str, object] | None:
-    """Places of curves and ticks in the picture; None without curves."""
-    if not curves:
-        return None
-    length = max(len(values) for values in curves.values())
-    # Ticks at round numbers: up to six seconds between them, up to four openings.
-    highest = max(0.02, *(max(values) for values in curves.values()))
-    step_y = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1e9) if highest / s <= 4.5)
-    seconds = length / _FPS
-    step_x = next(s for s in (0.5, 1, 2, 5, 10, 30, 60, 1e9) if seconds / s <= 10)
-    width, height = _PLOT["right"] - _PLOT["left"], _PLOT["bottom"] - _PLOT["top"]
-
-    def across(time: float) -> float:
-        return round(_PLOT["left"] + width * time / seconds, 1)
-
-    def down(opening: float) -> float:
-        return round(_PLOT["bottom"] - height * opening / highest, 1)
-
-    return {
-        "x_ticks": [
-            {"at": across(time), "text": f"{time:g} s"} for time in np.arange(0, seconds, step_x)
-        ],
-        "y_ticks": [
-            {"at": down(value), "text": f"{value:.2f}"}
-            for value in np.arange(0, highest + 1e-9, step_y)
-        ],
-        "curves": [
-            {
-                "name": name,
-                "points": " ".join(f"{across(i / _FPS)},{down(v)}" for i, v in enumerate(values)),
-            }
-            for name, values in curves.items()
-        ],
-    }
+def _sheet(path: Path) -> str:
+    """A contact sheet as a data URL; empty if there is none."""
+    if not path.is_file():
+        return ""
+    try:
+        packed = base64.b64encode(path.read_bytes()).decode()
+    except OSError as err:
+        raise EvaluationError(f"cannot read the contact sheet {path}: {err}") from err
+    return f"data:image/{_PICTURES.get(path.suffix.lower(), 'png')};base64,{packed}"
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """What an evaluation found: the metrics by name, the scores of each clip, and of all."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -32,6 +33,15 @@ class Metric:
     definition: str
     """What exactly is computed, in a sentence, with its source."""
 
+    def badness(self, value: float) -> float:
+        """How bad a value is: the larger, the worse; NaN stays NaN."""
+        return {
+            "higher": -value,
+            "lower": value,
+            "near one": abs(value - 1),
+            "near zero": abs(value),
+        }[self.better]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipResult:
@@ -48,7 +58,7 @@ class ClipResult:
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """``true`` and ``drawn``: opening of the mouth in each frame, at 25 frames a second."""
     sheet: str = ""
-    """File name of the contact sheet beside the report, a PNG."""
+    """File name of the contact sheet beside the report, a JPEG."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall clock by stage: ``render`` and ``measure``."""
 
@@ -80,6 +90,8 @@ class Report:
     """Pairs without a result."""
     sets: Mapping[str, float] = field(default_factory=dict)
     """Metrics of all clips together, such as a Frechet distance, by name."""
+    set_metrics: tuple[Metric, ...] = ()
+    """What those are; one that is missing here is shown by its name alone."""
 
     def summary(self, metric: Metric, version: Version, *, group: str | None = None) -> float:
         """One number for all clips that have the metric; NaN if none has.
@@ -92,7 +104,7 @@ class Report:
         values = [
             clip.scores[version][metric.name]
             for clip in self.clips
-            if metric.name in clip.scores.get(version, {}) and group in (None, clip.group)
+            if _has(clip, version, metric) and group in (None, clip.group)
         ]
         if not values:
             return float("nan")
@@ -100,11 +112,9 @@ class Report:
 
     def worst_first(self, metric: Metric) -> list[ClipResult]:
         """Clips that have the metric, the worst drawn one first."""
-        badness = {
-            "higher": lambda value: -value,
-            "lower": lambda value: value,
-            "near one": lambda value: abs(value - 1),
-            "near zero": abs,
-        }[metric.better]
-        having = [clip for clip in self.clips if metric.name in clip.scores.get("drawn", {})]
-        return sorted(having, key=lambda clip: -badness(clip.scores["drawn"][metric.name]))
+        having = [clip for clip in self.clips if _has(clip, "drawn", metric)]
+        return sorted(having, key=lambda clip: -metric.badness(clip.scores["drawn"][metric.name]))
+
+
+def _has(clip: ClipResult, version: Version, metric: Metric) -> bool:
+    return not math.isnan(clip.scores.get(version, {}).get(metric.name, math.nan))

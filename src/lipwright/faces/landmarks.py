@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.errors import CheckpointError
 from lipwright.faces.crop import crop_face, widen
-from lipwright.faces.points import EYE_CORNERS, NUM_LANDMARKS
+from lipwright.faces.points import EYE_CORNERS, MIRROR, NUM_LANDMARKS
 
 LANDMARK_MARGIN = 1.3  # side of what the network sees over that of the crop rule
+_TURNED, _FROM_RIGHT = np.array([-1, 1], np.float32), np.array([1, 0], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,12 +37,16 @@ class FaceLandmarks:
 class Landmarker:
     """The network, ready to find points."""
 
-    def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, num_threads: int | None = None, with_mirror: bool = False
+    ) -> None:
         """Load the network.
 
         Args:
             path: ONNX file that ``lipwright export`` wrote of a landmark network.
             num_threads: Threads to use; all by default.
+            with_mirror: Look at the mirrored face too and take the mean: steadier by a little, at
+                twice the cost. For measuring.
 
         Raises:
             CheckpointError: If the file is missing, damaged, or another network.
@@ -59,6 +64,7 @@ class Landmarker:
             raise CheckpointError(
                 f"{path} gives points {found}, {NUM_LANDMARKS} are needed; export it again"
             )
+        self._with_mirror = with_mirror
         options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32"}
         if num_threads is not None:
             options["INFERENCE_NUM_THREADS"] = num_threads
@@ -77,7 +83,13 @@ class Landmarker:
         wide = widen(box, LANDMARK_MARGIN)
         crop = crop_face(frame, wide, size=self.resolution)
         faces = crop.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
-        result = self._network({"faces": faces})
-        points = result["points"][0] * (wide[2:] - wide[:2]) + wide[:2]
-        yaw, pitch = result["pose"][0].tolist()
+        if self._with_mirror:
+            faces = np.concatenate([faces, faces[..., ::-1]])
+        result = self._network({"faces": np.ascontiguousarray(faces)})
+        shares, poses = result["points"], result["pose"]
+        if self._with_mirror:
+            shares = (shares[:1] + _FROM_RIGHT + _TURNED * shares[1:, list(MIRROR)]) / 2
+            poses = (poses[:1] + _TURNED * poses[1:]) / 2
+        points = shares[0] * (wide[2:] - wide[:2]) + wide[:2]
+        yaw, pitch = poses[0].tolist()
         return FaceLandmarks(points=np.asarray(points, dtype=np.float32), yaw=yaw, pitch=pitch)

@@ -65,7 +65,8 @@ class OpenVinoGenerator:
         """Load and compile the network.
 
         Args:
-            path: ONNX file with inputs ``mel`` and ``faces``, as Lipwright exports them.
+            path: ONNX file, or .xml in int8, with inputs ``mel`` and ``faces``, as Lipwright
+                exports them.
             precision: Of the arithmetic; ``bf16`` pays only on CPUs that have it.
             num_threads: Threads to use; all by default.
 

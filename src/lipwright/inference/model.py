@@ -12,6 +12,8 @@ from lipwright.errors import CheckpointError, require
 
 log = logging.getLogger(__name__)
 
+_RUNNABLE = (".onnx", ".xml")
+
 
 def licence_of(model: str | Path, found: str) -> str:
     """Licence of a model: what the list of models says counts more than what the file says.
@@ -30,7 +32,7 @@ def licence_of(model: str | Path, found: str) -> str:
 def runnable_model(model: str | Path) -> Path:
     """Find a model, and bring a foreign one into the form that the runtime reads.
 
-    A checkpoint of another form than Lipwright's own ONNX is converted once; the result is kept
+    A checkpoint of another form than Lipwright's own is converted once; the result is kept
     under the SHA-256 of the file, so that the next job finds it.
 
     Args:
@@ -38,14 +40,15 @@ def runnable_model(model: str | Path) -> Path:
             ``lipwright convert`` reads.
 
     Returns:
-        An ONNX file with Lipwright's metadata.
+        An ONNX file with Lipwright's metadata, or the .xml that ``lipwright export`` writes in
+        int8.
 
     Raises:
         CheckpointError: If there is no such model, or it is damaged or another network.
         MissingExtraError: If it needs to be converted and torch is not installed.
     """
     path = model_path(str(model))
-    if path.suffix.lower() == ".onnx" and "kind" in read_onnx_metadata(path):
+    if path.suffix.lower() in _RUNNABLE and "kind" in read_onnx_metadata(path):
         return path
     cached = home() / "converted" / f"{sha256_of(path)}.onnx"
     if not cached.is_file():

@@ -24,6 +24,7 @@ from lipwright.models.discriminator import (
     QualityDiscriminator,
 )
 from lipwright.models.landmarks import LandmarkConfig, LandmarkNet
+from lipwright.models.motion_expert import MotionExpert, MotionExpertConfig
 from lipwright.models.syncnet import SyncNet
 from lipwright.models.syncnet_v2 import RESOLUTION as SYNCNET_V2_RESOLUTION
 from lipwright.models.syncnet_v2 import SyncNetV2
@@ -55,6 +56,7 @@ _BUILDERS: dict[Kind, dict[str, Callable[[Options], nn.Module]]] = {
     },
     "expert": {
         "compact": lambda options: CompactExpert(_config(CompactExpertConfig, options)),
+        "motion": lambda options: MotionExpert(_config(MotionExpertConfig, options)),
         "wav2lip": _without_options(SyncNet),
         "syncnet-v2": _without_options(SyncNetV2, resolution=SYNCNET_V2_RESOLUTION),
     },

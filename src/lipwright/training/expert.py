@@ -15,7 +15,7 @@ from lipwright.training.loop import set_learning_rate
 from lipwright.training.losses import in_clip_contrastive_loss, sync_loss
 from lipwright.training.recipe import ExpertRecipe
 from lipwright.training.state import TrainState
-from lipwright.training.windows import Batch, ExpertWindows, WindowConfig
+from lipwright.training.windows import Batch, ExpertWindows, MotionWindows, WindowConfig
 
 WEIGHTS_NAME = "expert.safetensors"
 _EVALUATION_SEED = 977
@@ -35,11 +35,15 @@ class ExpertTrainer:
         if recipe.network.architecture == "compact":
             options["objective"] = recipe.objective
         self._options = options
+        self._sees_motion = recipe.network.architecture == "motion"
         self._engine = Engine(recipe.run)
         torch.manual_seed(recipe.data.seed)
         network = build_network("expert", recipe.network.architecture, options)
-        optimizer = torch.optim.Adam(
-            network.parameters(), lr=recipe.optimizer.learning_rate, betas=recipe.optimizer.betas
+        optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=recipe.optimizer.learning_rate,
+            betas=recipe.optimizer.betas,
+            weight_decay=recipe.optimizer.weight_decay,
         )
         self._network, self._optimizer = self._engine.prepare(network, optimizer)
         self.windows = self._windows("train", is_training=True)
@@ -54,7 +58,7 @@ class ExpertTrainer:
             },
         )
 
-    def _windows(self, split: str, *, is_training: bool) -> ExpertWindows:
+    def _windows(self, split: str, *, is_training: bool) -> ExpertWindows | MotionWindows:
         data = self._recipe.data
         config = WindowConfig(
             resolution=resolution_of(self._options),
@@ -63,9 +67,20 @@ class ExpertTrainer:
             with_speech_changes=data.with_speech_changes and is_training,
             with_picture_changes=data.with_picture_changes and is_training,
             speaker_balance=data.speaker_balance if is_training else 1.0,
+            puppet_share=data.puppet_share,
         )
-        clips = load_clips(data.corpus, "train" if split == "train" else "val")
-        return ExpertWindows(clips, config, windows_per_clip=self._recipe.windows_per_clip)
+        clips = load_clips(
+            data.corpus,
+            "train" if split == "train" else "val",
+            # Puppets move and speak as their drivers do: to landmarks they are nothing new.
+            with_puppets=not self._sees_motion,
+        )
+        windows = MotionWindows if self._sees_motion else ExpertWindows
+        return windows(clips, config, windows_per_clip=self._recipe.windows_per_clip)
+
+    def _lips(self, batch: Batch) -> Tensor:
+        """What the network sees of lips."""
+        return batch["motion"] if self._sees_motion else batch["faces"].float() / 255
 
     def step(self, batch: Batch) -> dict[str, float]:
         """Learn from one batch of :class:`ExpertWindows`."""
@@ -86,7 +101,7 @@ class ExpertTrainer:
         }
 
     def _loss(self, batch: Batch, *, step: int) -> Tensor:
-        faces = batch["faces"].float() / 255
+        faces = self._lips(batch)
         if self._recipe.objective == "contrastive":
             speech, lips = self._network(batch["mel"], faces)
             return self._contrastive(speech, lips)
@@ -111,7 +126,7 @@ class ExpertTrainer:
         true, other, losses = [], [], []
         for index in range(self._recipe.run.evaluate_batches):
             batch = self._engine.move(self._held_out.batch(index))
-            faces = batch["faces"].float() / 255
+            faces = self._lips(batch)
             speech, lips = network(batch["mel"], faces)
             other_speech, _ = network(batch["other_mel"], faces)
             true.append((speech * lips).sum(dim=1))

@@ -6,7 +6,6 @@ released code leaves it in training mode).
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -134,11 +133,16 @@ class GeneratorTrainer:
 
     def _load_expert(self, path: Path) -> SyncNet | CompactExpert:
         expert, meta = load_network(path, kind="expert")
+        if not isinstance(expert, SyncNet | CompactExpert):
+            raise ConfigError(
+                f"{path} holds a {meta.architecture}, which judges videos but cannot teach: it "
+                f"takes other inputs than mel and pixels; give a compact or wav2lip expert"
+            )
         self._expert_resolution = resolution_of(meta.config)
         self._is_contrastive = meta.config.get("objective") == "contrastive"
         self._temperature = float(meta.notes.get("temperature", 0.07))
         self._engine.place(expert.requires_grad_(False))
-        return cast(SyncNet | CompactExpert, expert)
+        return expert
 
     def _windows(self, split: str, *, is_training: bool) -> GeneratorWindows:
         data = self._recipe.data

@@ -1,6 +1,7 @@
 """Train the landmark network on what a large one says of many faces."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -8,10 +9,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from lipwright.checkpoints import Metadata
 from lipwright.corpus.facepack import FacePack, LabelledFace
+from lipwright.errors import ConfigError
 from lipwright.faces.landmarks import LANDMARK_MARGIN
 from lipwright.faces.points import EYE_CORNERS, GROUPS, LIPS, MIRROR, NUM_LANDMARKS
 from lipwright.models.build import build_network, resolution_of, save_network
@@ -19,7 +21,12 @@ from lipwright.models.landmarks import LandmarkConfig
 from lipwright.training.augment import degrade, draw_picture_change, occlude, recolour
 from lipwright.training.engine import Engine
 from lipwright.training.loop import set_learning_rate
-from lipwright.training.recipe import LandmarkRecipe
+from lipwright.training.recipe import (
+    NetworkConfig,
+    OptimizerConfig,
+    RunConfig,
+    require_positive,
+)
 from lipwright.training.state import TrainState
 from lipwright.training.windows import Batch
 
@@ -29,6 +36,46 @@ _NUM_SHOWN = 24  # faces of a sheet
 _INNER = GROUPS["inner_lips"]
 _LOWER, _UPPER = list(_INNER[1:10]), list(_INNER[:10:-1])
 """Points of the lower inner lip, and those of the upper one above them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LandmarkRecipe:
+    """A run that trains the landmark network."""
+
+    faces: Path
+    """What ``lipwright label`` wrote."""
+    run: RunConfig
+    """How long."""
+    batch_size: int = 48
+    """Faces in a step."""
+    workers: int = 1
+    """Processes that make batches; 0 for none."""
+    seed: int = 1
+    """Of everything drawn."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """What is trained."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How."""
+    ema_decay: float = 0.999
+    """Of the running mean of the weights, which is what is saved for use."""
+    gap: float = 1.0
+    """Weight of the error of the gaps between the inner lips, over that of the points."""
+    pose: float = 0.2
+    """Weight of the error of yaw and pitch."""
+    description: str = ""
+    """What the faces are, with attributions; goes into the weights."""
+    licence: str = "unknown"
+    """Of the weights that come of it, as an SPDX name where there is one."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "batch_size")
+        if not self.gap >= 0 or not self.pose >= 0:
+            raise ConfigError(f"gap and pose must be at least 0, got {self.gap} and {self.pose}")
+        if self.workers < 0 or self.seed < 0 or not 0 <= self.ema_decay < 1:
+            raise ConfigError(
+                f"workers and seed must be at least 0 and ema_decay from 0 to below 1, got "
+                f"{self.workers}, {self.seed} and {self.ema_decay}"
+            )
 
 
 class FaceWindows:
@@ -159,7 +206,7 @@ class LandmarkTrainer:
             use_buffers=True,
         )
         self._network, self._optimizer = self._engine.prepare(network, optimizer)
-        self._average = average.to(self._engine.device)
+        self._average = average.to(self._engine.device).eval()
         self.windows = FaceWindows(
             FacePack(recipe.faces / "train.faces"),
             resolution=self._resolution,
@@ -196,7 +243,8 @@ class LandmarkTrainer:
             .mean(),
             "landmarks/pose": (pose - batch["pose"]).abs().mean(),
         }
-        loss = terms["landmarks/points"] + terms["landmarks/gap"] + 0.2 * terms["landmarks/pose"]
+        loss = terms["landmarks/points"] + recipe.gap * terms["landmarks/gap"]
+        loss = loss + recipe.pose * terms["landmarks/pose"]
         norm = self._engine.minimise(
             loss, self._network, self._optimizer, clip_norm=recipe.optimizer.clip_norm
         )
@@ -211,7 +259,6 @@ class LandmarkTrainer:
     def evaluate(self) -> dict[str, float]:
         """On faces of people that are held out, cut as at run time."""
         found, true, poses, true_poses, is_portrait = [], [], [], [], []
-        self._average.eval()
         for first in range(0, len(self._held_out), 64):
             faces = [
                 self._held_out.face(index)
@@ -291,20 +338,17 @@ def _gaps(points: Tensor) -> Tensor:
 
 
 def _errors(found: Tensor, true: Tensor, is_portrait: Tensor) -> dict[str, float]:
-    """Normalised mean error, and how well the inner lips' gap agrees."""
+    """Normalised mean error, and how well the inner lips' gap agrees, where there are faces."""
     eyes = _eye_distance(true)
     error = (found - true).norm(dim=-1) / eyes[:, None]  # (N, P)
-    opening, true_opening = (
-        _gaps(points)[:, 4].norm(dim=-1) / _eye_distance(points) for points in (found, true)
-    )
-    return {
-        "held_out/nme_portraits": float(error[is_portrait].mean()),
-        "held_out/nme_speakers": float(error[~is_portrait].mean()),
-        "held_out/nme_lips": float(error[:, list(LIPS)].mean()),
-        "held_out/gap_correlation_portraits": _correlation(opening, true_opening, is_portrait),
-        "held_out/gap_correlation_speakers": _correlation(opening, true_opening, ~is_portrait),
-    }
-
-
-def _correlation(a: Tensor, b: Tensor, which: Tensor) -> float:
-    return float(torch.corrcoef(torch.stack([a[which], b[which]]))[0, 1])
+    openings = torch.stack(
+        [_gaps(points)[:, 4].norm(dim=-1) / _eye_distance(points) for points in (found, true)]
+    )  # (2, N)
+    errors = {"held_out/nme_lips": float(error[:, list(LIPS)].mean())}
+    for name, which in (("portraits", is_portrait), ("speakers", ~is_portrait)):
+        if which.any():
+            errors[f"held_out/nme_{name}"] = float(error[which].mean())
+        if which.sum() > 1:  # or nothing could vary
+            correlation = torch.corrcoef(openings[:, which])[0, 1]
+            errors[f"held_out/gap_correlation_{name}"] = float(correlation)
+    return errors

@@ -13,7 +13,8 @@ from lipwright.errors import ConfigError
 T = TypeVar("T")
 
 
-def _positive(owner: object, *names: str) -> None:
+def require_positive(owner: object, *names: str) -> None:
+    """Raise a ConfigError that names the first of some fields that is not above 0."""
     for name in names:
         value = getattr(owner, name)
         if not value > 0:  # catches NaN too
@@ -56,7 +57,7 @@ class DataConfig:
     """Of the weights that come of it, as an SPDX name where there is one."""
 
     def __post_init__(self) -> None:
-        _positive(self, "batch_size")
+        require_positive(self, "batch_size")
         if self.workers < 0 or self.seed < 0:
             raise ConfigError(
                 f"workers and seed must be at least 0, got {self.workers} and {self.seed}"
@@ -79,13 +80,17 @@ class OptimizerConfig:
     """Adam's."""
     clip_norm: float = 1.0
     """Gradients longer than this are shortened to it."""
+    weight_decay: float = 0.0
+    """AdamW's; of experts only."""
 
     def __post_init__(self) -> None:
-        _positive(self, "learning_rate", "clip_norm")
+        require_positive(self, "learning_rate", "clip_norm")
         if self.final_learning_rate is not None and not self.final_learning_rate >= 0:
             raise ConfigError(
                 f"final_learning_rate must be at least 0, got {self.final_learning_rate}"
             )
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"betas must be from 0 to below 1, got {list(self.betas)}")
 
@@ -112,7 +117,9 @@ class RunConfig:
     """Steps between two checkpoints."""
 
     def __post_init__(self) -> None:
-        _positive(self, "steps", "log_every", "evaluate_every", "evaluate_batches", "save_every")
+        require_positive(
+            self, "steps", "log_every", "evaluate_every", "evaluate_batches", "save_every"
+        )
         if self.threads is not None and self.threads < 1:
             raise ConfigError(f"threads must be at least 1, got {self.threads}")
 
@@ -165,7 +172,7 @@ class ExpertRecipe:
     """Of the contrastive objective."""
 
     def __post_init__(self) -> None:
-        _positive(self, "windows_per_clip", "temperature")
+        require_positive(self, "windows_per_clip", "temperature")
         if self.objective == "contrastive" and self.windows_per_clip < 2:
             raise ConfigError(
                 f"the contrastive objective needs windows_per_clip of at least 2, got "
@@ -175,6 +182,16 @@ class ExpertRecipe:
             raise ConfigError(
                 f"windows_per_clip must divide batch_size, got {self.windows_per_clip} and "
                 f"{self.data.batch_size}"
+            )
+        if self.network.architecture not in ("compact", "motion", "wav2lip"):
+            raise ConfigError(
+                f"an expert to be trained is compact, motion or wav2lip, got "
+                f"{self.network.architecture!r}"
+            )
+        if self.network.architecture == "motion" and self.objective != "contrastive":
+            raise ConfigError(
+                "the expert on landmarks learns by the contrastive objective: objective = "
+                '"contrastive"'
             )
         if self.objective == "contrastive" and self.network.architecture == "wav2lip":
             raise ConfigError(
@@ -227,7 +244,7 @@ class GeneratorRecipe:
     """Of the running mean of the weights, which is what is saved for use."""
 
     def __post_init__(self) -> None:
-        _positive(self, "mouth_factor")
+        require_positive(self, "mouth_factor")
         if not self.articulation >= 0 or self.single_until < 0:
             raise ConfigError(
                 f"articulation and single_until must be at least 0, got {self.articulation} and "
@@ -254,46 +271,12 @@ class GeneratorRecipe:
         return self.articulation > 0 or self.reading.weight > 0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LandmarkRecipe:
-    """A run that trains the landmark network."""
-
-    faces: Path
-    """What ``lipwright label`` wrote."""
-    run: RunConfig
-    """How long."""
-    batch_size: int = 48
-    """Faces in a step."""
-    workers: int = 1
-    """Processes that make batches; 0 for none."""
-    seed: int = 1
-    """Of everything drawn."""
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    """What is trained."""
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """How."""
-    ema_decay: float = 0.999
-    """Of the running mean of the weights, which is what is saved for use."""
-    description: str = ""
-    """What the faces are, with attributions; goes into the weights."""
-    licence: str = "unknown"
-    """Of the weights that come of it, as an SPDX name where there is one."""
-
-    def __post_init__(self) -> None:
-        _positive(self, "batch_size")
-        if self.workers < 0 or self.seed < 0 or not 0 <= self.ema_decay < 1:
-            raise ConfigError(
-                f"workers and seed must be at least 0 and ema_decay from 0 to below 1, got "
-                f"{self.workers}, {self.seed} and {self.ema_decay}"
-            )
-
-
 def load_recipe(path: Path, kind: type[T]) -> T:
     """Read a recipe.
 
     Args:
         path: TOML file.
-        kind: :class:`ExpertRecipe`, :class:`GeneratorRecipe` or :class:`LandmarkRecipe`.
+        kind: :class:`ExpertRecipe`, :class:`GeneratorRecipe` or another dataclass of these parts.
 
     Returns:
         The recipe; relative paths in it are as written, relative to the working directory.
