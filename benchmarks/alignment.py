@@ -22,7 +22,7 @@ from mouth_motion import openings  # a sibling: the folder of a script is on the
 from lipwright import sync
 from lipwright.checkpoints import DEFAULT_EXPERT, DEFAULT_MODEL, model_path
 from lipwright.corpus import CORPUS_FPS, CROP_MARGIN, load_split
-from lipwright.corpus.offset import ExpertOffsetMeter, Offset
+from lipwright.corpus.offset import Offset, OffsetMeter, open_meter
 from lipwright.corpus.sources import ClipSource, find_clips
 from lipwright.evaluation import compare_motion
 from lipwright.faces import FaceMesh, Mtcnn, crop_face, track_face, widen
@@ -43,7 +43,7 @@ def main() -> None:
     rule = load_split(arguments.split)
     clips = [clip for clip in find_clips([arguments.corpus]) if rule.split(clip.clip) == "val"]
     mesh, detector = FaceMesh(arguments.landmarks), Mtcnn(min_face=0.15)
-    meter = ExpertOffsetMeter(model_path(DEFAULT_EXPERT))
+    meter = open_meter(model_path(DEFAULT_EXPERT))
     print("| rendered | expert's offset, mean | its confidence, mean | correlation, mean |")
     print("|---|---|---|---|")
     measured = [offset(clip.picture, clip, meter, detector) for clip in clips]
@@ -83,7 +83,7 @@ def render(clip: ClipSource, folder: Path, *, late: int, model: str) -> Path:
     return sync(still, speech, folder / "out.mp4", model=model).path
 
 
-def offset(rendered: Path, clip: ClipSource, meter: ExpertOffsetMeter, detector: Mtcnn) -> Offset:
+def offset(rendered: Path, clip: ClipSource, meter: OffsetMeter, detector: Mtcnn) -> Offset:
     """What the expert measures between the rendered lips and the true speech."""
     frames = [f.pixels for f in retime(read_frames(rendered), fps=Fraction(CORPUS_FPS))]
     times = (Fraction(index, CORPUS_FPS) for index in range(len(frames)))

@@ -194,6 +194,7 @@ def test_written_table_may_lie_elsewhere(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_table_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").write_text("a file, no folder")
     with pytest.raises(EvaluationError, match=r"cannot write .*nowhere"):
         write_pairs([], tmp_path / "nowhere" / "pairs.tsv")
 

@@ -461,7 +461,8 @@ def test_report_of_little_is_still_a_report(whole: Report, num_plots: int, tmp_p
 # --- files
 
 
-def test_report_in_a_missing_folder_is_told(tmp_path: Path) -> None:
+def test_report_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").write_text("a file, no folder")
     with pytest.raises(EvaluationError, match=r"cannot write .*nowhere.*check the folder"):
         write_report(report(), tmp_path / "nowhere")
 

@@ -2,7 +2,7 @@
 
 from lipwright.checkpoints.catalogue import RemoteModel, load_catalogue
 from lipwright.checkpoints.download import sha256_of
-from lipwright.checkpoints.home import models_folder
+from lipwright.checkpoints.home import models_folder, written_whole
 from lipwright.checkpoints.licences import is_permissive, require_licence
 from lipwright.checkpoints.onnx import openvino_core, read_onnx, read_onnx_metadata
 from lipwright.checkpoints.registry import (
@@ -50,4 +50,5 @@ __all__ = [
     "sha256_of",
     "write_tensors",
     "write_weights",
+    "written_whole",
 ]

@@ -75,37 +75,27 @@ class ModelEntry:
 DEFAULT_MODEL = "lipwright-96"
 DEFAULT_EXPERT = "lipwright-expert"
 DEFAULT_LANDMARKS = "lipwright-landmarks"
+_SHA256 = {
+    DEFAULT_MODEL: "afee87790912a6e1da925dcf79c31e8e3c7fc5149c762cda9b6fd469953e1331",
+    DEFAULT_EXPERT: "f91ff061f872eb87635680e3341fa90776140fc024bdf60aa11aec7c467485c6",
+    DEFAULT_LANDMARKS: "02a4865ae488a853d26c059de88bec42431472e4fcda1abcb7d96d5c474ace07",
+}
+_SHIPPED = (  # name, kind, resolution
+    (DEFAULT_MODEL, "generator", 96),
+    (DEFAULT_EXPERT, "expert", 96),
+    (DEFAULT_LANDMARKS, "landmarks", 128),
+)
 _MODELS = {
-    entry.name: entry
-    for entry in (
-        ModelEntry(
-            name=DEFAULT_MODEL,
-            kind="generator",
-            resolution=96,
-            licence="Apache-2.0",
-            sha256="afee87790912a6e1da925dcf79c31e8e3c7fc5149c762cda9b6fd469953e1331",
-            source="shipped",
-            path=_FOLDER / "lipwright-96.onnx",
-        ),
-        ModelEntry(
-            name=DEFAULT_EXPERT,
-            kind="expert",
-            resolution=96,
-            licence="Apache-2.0",
-            sha256="cf3d9a241dfddcbeb90dd82bc064c54622450fb0305f57b79ba5f132b2d88ec3",
-            source="shipped",
-            path=_FOLDER / "lipwright-expert.onnx",
-        ),
-        ModelEntry(
-            name=DEFAULT_LANDMARKS,
-            kind="landmarks",
-            resolution=128,
-            licence="Apache-2.0",
-            sha256="02a4865ae488a853d26c059de88bec42431472e4fcda1abcb7d96d5c474ace07",
-            source="shipped",
-            path=_FOLDER / "lipwright-landmarks.onnx",
-        ),
+    name: ModelEntry(
+        name=name,
+        kind=kind,
+        resolution=resolution,
+        licence="Apache-2.0",
+        sha256=_SHA256[name],
+        source="shipped",
+        path=_FOLDER / f"{name}.onnx",
     )
+    for name, kind, resolution in _SHIPPED
 }
 
 

@@ -8,13 +8,13 @@ shift per folder where its clips agree, and a list of clips to leave out where t
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from lipwright.checkpoints import written_whole
 from lipwright.corpus.ledger import Rejection
 from lipwright.corpus.offset import MAX_SHIFT, Offset, open_meter
 from lipwright.corpus.pool import run_jobs
@@ -261,16 +261,11 @@ def write_audit(audit: Audit, path: Path) -> None:
         "drop": audit.to_drop(),
         "clips": [asdict(clip) for clip in audit.clips],
     }
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     except OSError as err:
         raise CorpusError(f"cannot write {path}: {err}; check the folder") from err
-    finally:
-        with suppress(OSError):  # where it cannot be removed it was not made
-            temporary.unlink(missing_ok=True)
 
 
 def read_audit(path: Path) -> Audit:

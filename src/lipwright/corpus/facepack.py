@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lipwright.checkpoints import written_whole
 from lipwright.corpus.clips import load_clips
 from lipwright.corpus.ledger import Split
 from lipwright.corpus.pack import CROP_MARGIN, encode_crop
@@ -290,16 +291,11 @@ def write_faces(faces: Iterator[LabelledFace], path: Path) -> int:
         "sides": np.array(sides, dtype=np.float32),
     }
     metadata = {"format": FORMAT, "people": "\n".join(people)}
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(tensors, metadata=metadata))
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_bytes(save(tensors, metadata=metadata))
     except OSError as err:
         raise CorpusError(f"cannot write {path}: {err}; check the free space") from err
-    finally:
-        with suppress(OSError):  # where it cannot be removed it was not made
-            temporary.unlink(missing_ok=True)
     return len(jpegs)
 
 

@@ -151,15 +151,7 @@ class ExpertOffsetMeter:
     def embed(
         self, crops: list[NDArray[np.uint8]], mel: Mel
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Embed the lips of every five crops, and the speech that belongs to them.
-
-        Args:
-            crops: As :meth:`measure` takes them; W = number of crops - 4.
-            mel: ``(80, num_columns)``; column 0 at the first crop, silence after the last one.
-
-        Returns:
-            Speech and lips, each ``(W, E)`` float32 of unit length.
-        """
+        """Embed one clip; see :class:`OffsetMeter`."""
         num_windows = len(crops) - EXPERT_FRAMES + 1
         lips = [
             self._embed_lips(crops[first : first + _BATCH + EXPERT_FRAMES - 1])

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lipwright.checkpoints import read_tensors, write_tensors
+from lipwright.checkpoints import read_tensors, write_tensors, written_whole
 from lipwright.composite import mouth_mask
 from lipwright.corpus import CORPUS_FPS
 from lipwright.corpus.offset import OffsetMeter
@@ -309,14 +309,11 @@ def _write_sheet(path: Path, seen: Observation, base: Observation | None) -> Non
     picture = np.concatenate(rows)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _SHEET_QUALITY]
     _, packed = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_bytes(packed.tobytes())
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_bytes(packed.tobytes())
     except OSError as err:
         raise EvaluationError(f"cannot write {path}: {err}; check the free space") from err
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_measured(measured: Measured, path: Path, *, key: str) -> None:

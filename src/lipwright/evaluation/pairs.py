@@ -4,11 +4,11 @@ import csv
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from lipwright.checkpoints import written_whole
 from lipwright.corpus.sources import VIDEO_SUFFIXES
 from lipwright.errors import ConfigError, EvaluationError, MediaError
 from lipwright.media import probe
@@ -223,18 +223,16 @@ def write_pairs(pairs: Sequence[Pair], path: Path) -> None:
     Raises:
         EvaluationError: If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with (
+            written_whole(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
             writer = csv.writer(file, delimiter="\t", lineterminator="\n")
             writer.writerow(COLUMNS)
             for pair in pairs:
                 values = {column: getattr(pair, column) for column in COLUMNS}
                 values |= {c: values[c] and Path(values[c]).absolute() for c in _FILES}
                 writer.writerow(["" if value is None else value for value in values.values()])
-        temporary.replace(path)
     except OSError as err:
         raise EvaluationError(f"cannot write {path}: {err}; check the folder") from err
-    finally:
-        with suppress(OSError):  # where it cannot be removed it was not made
-            temporary.unlink(missing_ok=True)

@@ -4,11 +4,11 @@ import base64
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from lipwright.checkpoints import written_whole
 from lipwright.errors import EvaluationError, require
 from lipwright.evaluation import plot
 from lipwright.evaluation.results import (
@@ -358,12 +358,8 @@ def _sheet(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with written_whole(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as err:
         raise EvaluationError(f"cannot write {path}: {err}; check the folder") from err
-    finally:
-        with suppress(OSError):  # where it cannot be removed it was not made
-            temporary.unlink(missing_ok=True)
