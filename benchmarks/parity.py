@@ -4,9 +4,9 @@
     python benchmarks/parity.py --corpus PREPARED
 
 Largest difference of any output value over 20 seeded random inputs (2 at 256 and 288 px), with the
-golden weights of the tests. Given a corpus that ``lipwright prepare`` wrote: of the shipped, trained
-generator over 20 inputs (and 200) of its held-out clips, with int8 made from its train split, and
-the speed of each precision on one thread.
+golden weights of the tests. Given a corpus that ``lipwright prepare`` wrote: of the shipped
+generator, trained weights, over 20 inputs (and 1000) of the held-out clips, with int8 made from the
+train split; and the speed of each precision on one thread.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def trained(corpus: Path) -> None:
     torch.set_num_threads(1)
     case = CASES["compact generator"]
     held_out = GeneratorInputs(corpus, "val", resolution=96)
-    for count in (20, 200):
+    for count in (20, 1000):
         rows = held_out.draw(count, rng=np.random.default_rng(count))
         inputs = Inputs(mel=rows["mel"], faces=rows["faces"], pixels=np.empty(0, dtype=np.uint8))
         double = load_network(WEIGHTS, kind="generator")[0].double()

@@ -88,7 +88,10 @@ def test_a_revision_that_may_move_is_refused_with_the_reason(revision: str, tmp_
         ({"sha256": ""}, "sha256 is missing"),
         ({"licence": ""}, "licence is missing"),
         ({"licence": '"for me"'}, "licence must be an SPDX name .*, got 'for me'"),
-        ({"kind": '"discriminator"'}, "kind must be generator or expert, got 'discriminator'"),
+        (
+            {"kind": '"discriminator"'},
+            "kind must be generator, expert, landmarks or judge, got 'discriminator'",
+        ),
         ({"resolution": ""}, "resolution is missing"),
         ({"resolution": "0"}, "resolution must be at least 1, got 0"),
         ({"resolution": '"96"'}, "resolution must be a whole number, got '96'"),

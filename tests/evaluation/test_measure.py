@@ -17,7 +17,7 @@ from lipwright.checkpoints import (
     read_tensors,
     write_tensors,
 )
-from lipwright.corpus.offset import ExpertOffsetMeter
+from lipwright.corpus.offset import open_meter
 from lipwright.errors import CheckpointError, EvaluationError, NoFaceError
 from lipwright.evaluation.measure import (
     FORMAT,
@@ -70,7 +70,7 @@ def judges() -> Judges:
     return Judges(
         detector=Mtcnn(min_face=0.15, num_threads=1),
         finder=OwnPoints(model_path(DEFAULT_LANDMARKS), num_threads=1),
-        expert=ExpertOffsetMeter(model_path(DEFAULT_EXPERT)),
+        expert=open_meter(model_path(DEFAULT_EXPERT)),
         lpips=MeanDifference(),  # type: ignore[arg-type]
         identity=SmallPictures(),  # type: ignore[arg-type]
         inception=SmallPictures(),  # type: ignore[arg-type]

@@ -32,7 +32,12 @@ def test_every_generator_recipe_is_read_and_its_networks_built(path: Path) -> No
 
 
 def test_all_recipes_are_there() -> None:
-    assert {path.stem for path in EXPERTS} == {"default_expert", "paper_expert", "tiny_expert"}
+    assert {path.stem for path in EXPERTS} == {
+        "default_expert",
+        "default_motion_expert",
+        "paper_expert",
+        "tiny_expert",
+    }
     assert {path.stem for path in GENERATORS} == {
         "default_generator",
         "paper_generator",

@@ -212,7 +212,8 @@ def _kind(value: str) -> Kind:
     for kind in KINDS:
         if value == kind:
             return kind
-    raise ConfigError(f"kind must be {' or '.join(KINDS)}, got {value!r}")
+    *others, last = KINDS
+    raise ConfigError(f"kind must be {', '.join(others)} or {last}, got {value!r}")
 
 
 def _text(entry: Mapping[str, object], key: str, *, default: str | None = None) -> str:

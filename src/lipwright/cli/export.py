@@ -80,6 +80,7 @@ def _export_int8(weights: Path, out: Path, *, corpus: Path, speech_gain: float) 
         weights, out, calibration=calibration, checks=checks, speech_gain=speech_gain
     )
     print(f"{out}: within {done.difference:.1e} of fp32 on {len(checks['mel'])} inputs")
-    print(f"int8: {done.int8_share:.0%} of the multiply-adds")
-    if done.in_full:
-        print(f"in fp32, as int8 loses too much there: {', '.join(done.in_full)}")
+    print(
+        f"int8: {done.int8_share:.0%} of the multiply-adds; {len(done.in_full)} layers stay fp32, "
+        f"as they lose too much: {', '.join(done.in_full)}"
+    )
