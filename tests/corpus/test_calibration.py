@@ -80,3 +80,9 @@ def test_one_person_is_enough(pack_corpus: Path, tmp_path: Path) -> None:
     inputs = GeneratorInputs(folder, resolution=96)
     calibration, checks = inputs.calibration_and_checks(num_calibration=3, num_checks=2)
     assert (len(calibration["mel"]), len(checks["mel"])) == (3, 2)
+
+
+def test_no_more_rows_are_drawn_than_there_are_frames(pack_corpus: Path) -> None:
+    calibration, checks = GeneratorInputs(pack_corpus, resolution=96).calibration_and_checks()
+    assert {len(calibration["mel"]), len(checks["mel"])} <= {40, 80}
+    assert len(calibration["mel"]) + len(checks["mel"]) == 120
