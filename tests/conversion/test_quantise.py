@@ -115,7 +115,7 @@ def test_export_in_int8_makes_a_model_that_the_runtime_draws_with(
     weights, out = saved(tmp_path), tmp_path / "mine.int8.xml"
     export_command(weights, out=out, precision="int8", calibrate=pack_corpus)
     said = capsys.readouterr().out
-    assert "of fp32 on 40 inputs" in said
+    assert "of fp32 on 80 inputs" in said
     assert "% of the multiply-adds" in said
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {weights.name, "mine.int8.xml", "mine.int8.bin"}

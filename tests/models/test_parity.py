@@ -103,6 +103,6 @@ def test_bf16_gives_the_same_again_whatever_the_memory_held(name: str, folder: P
 @pytest.mark.parametrize("name", ["generator 96", "expert", "compact generator", "compact expert"])
 def test_int8_stays_near_the_plain_reference(name: str, folder: Path) -> None:
     case, inputs, reference = expected(name)
-    made = quantised(case, graph(name, folder), num_calibration=40, num_checks=16)
+    made = quantised(case, graph(name, folder), num_calibration=24, num_checks=8)
     assert made.int8_share > 0.9
     assert largest_difference(by_graph(compiled(made.model, "f32"), inputs), reference) <= REDUCED
