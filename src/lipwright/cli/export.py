@@ -81,6 +81,6 @@ def _export_int8(weights: Path, out: Path, *, corpus: Path, speech_gain: float) 
     )
     print(f"{out}: within {done.difference:.1e} of fp32 on {len(checks['mel'])} inputs")
     print(
-        f"int8: {done.int8_share:.0%} of the multiply-adds; {len(done.in_full)} layers stay fp32, "
-        f"as they lose too much: {', '.join(done.in_full)}"
+        f"int8: {done.int8_share:.0%} of the multiply-adds; {len(done.in_full)} layers stay fp32: "
+        f"{', '.join(done.in_full)}"
     )
