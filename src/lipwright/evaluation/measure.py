@@ -35,8 +35,8 @@ from lipwright.evaluation.picture import (
 )
 from lipwright.faces import FaceDetector, crop_face
 from lipwright.faces.motion import align
-from lipwright.media import is_still_picture, probe, read_frames, read_speech, retime
-from lipwright.speech import mel_spectrogram
+from lipwright.media import SPEECH_RATE, is_still_picture, probe, read_frames, read_speech, retime
+from lipwright.speech import Mel, mel_spectrogram
 
 FORMAT = "lipwright-measured-1"
 PICTURE_EVERY = 3  # frames between those whose pictures are compared
@@ -108,7 +108,7 @@ def measure(pair: Pair, drawn: Path, sheet: Path, *, judges: Judges, max_frames:
         )
     num_frames = min(
         seen.num_frames,
-        len(speech) * CORPUS_FPS // 16_000,
+        len(speech) * CORPUS_FPS // SPEECH_RATE,
         seen.num_frames if base is None else base.num_frames,
     )
     if num_frames < SHORTEST:
@@ -129,7 +129,7 @@ def measure(pair: Pair, drawn: Path, sheet: Path, *, judges: Judges, max_frames:
         "drawn_points": seen.points,
         "is_silent": silent_frames(mel, num_frames).astype(np.float32),
     }
-    arrays |= _embeddings(seen, base, speech, judges=judges)
+    arrays |= _embeddings(seen, base, speech, mel, judges=judges)
     pictures: dict[str, Scores] = {"drawn": _seam_excess(pair, drawn, seen)}
     if base is not None:
         arrays["base_points"] = base.points
@@ -151,6 +151,7 @@ def _embeddings(
     seen: Observation,
     base: Observation | None,
     speech: NDArray[np.float32],
+    mel: Mel,
     *,
     judges: Judges,
 ) -> dict[str, NDArray[np.float32]]:
@@ -160,7 +161,6 @@ def _embeddings(
         videos["base"] = base
         videos["static"] = base.taken(static(base.shape[:, 0])[:6])
     found: dict[str, NDArray[np.float32]] = {}
-    mel = mel_spectrogram(speech)
     for name, video in videos.items():
         crops = list(video.crops)
         heard, lips = judges.expert.embed(crops, mel)
@@ -195,11 +195,10 @@ def _compared(
     mask = mouth_mask(FACE_SIZE)
     chosen = range(0, len(true), PICTURE_EVERY)
     # Of the pictures as they are: bringing them elsewhere would blur them.
+    sharp = np.mean([sharpness(true[i], mask) for i in chosen])
     for name, faces in (("drawn", seen.faces), ("shifted", late), ("static", still)):
-        sharp = np.mean([sharpness(faces[i], mask) for i in chosen])
-        scores[name]["sharpness_ratio"] = float(
-            sharp / np.mean([sharpness(true[i], mask) for i in chosen])
-        )
+        drawn_sharp = np.mean([sharpness(faces[i], mask) for i in chosen])
+        scores[name]["sharpness_ratio"] = float(drawn_sharp / sharp)
     return scores
 
 
