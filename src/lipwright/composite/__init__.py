@@ -1,6 +1,7 @@
 """Putting the new face back: which pixels change, and how."""
 
 from lipwright.composite.mask import mouth_mask
+from lipwright.composite.native import paste_native
 from lipwright.composite.paste import paste
 
-__all__ = ["mouth_mask", "paste"]
+__all__ = ["mouth_mask", "paste", "paste_native"]

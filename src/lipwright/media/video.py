@@ -88,17 +88,17 @@ def probe(path: Path) -> VideoInfo:
             has_sound=False,
         )
     with open_media(path) as container:
-        stream = _require_pictures(container, path)
-        first = next(_decode(container, stream, path))
-        height, width = _Upright(first, stream.sample_aspect_ratio).size
+        stream = require_pictures(container, path)
+        first = next(decode_pictures(container, stream, path))
+        height, width = Upright(first, stream.sample_aspect_ratio).size
         num_frames = stream.frames or None
         has_sound = sound_stream(container) is not None
         return VideoInfo(
             width=width,
             height=height,
-            fps=_frame_rate(stream, path),
+            fps=frame_rate(stream, path),
             num_frames=num_frames,
-            duration=_claimed_duration(container, stream),
+            duration=claimed_duration(container, stream),
             is_still=num_frames == 1 and not has_sound,
             has_sound=has_sound,
         )
@@ -130,26 +130,29 @@ def _frames(path: Path) -> Iterator[VideoFrame]:
         yield VideoFrame(pixels=read_still(path), time=Fraction(0))
         return
     with open_media(path) as container:
-        stream = _require_pictures(container, path)
+        stream = require_pictures(container, path)
         stream.thread_type = "AUTO"
-        clock = _Clock(_frame_rate(stream, path), path)
+        clock = FrameClock(frame_rate(stream, path), path)
         upright = None
-        for frame in _decode(container, stream, path):
-            upright = upright or _Upright(frame, stream.sample_aspect_ratio)
+        for frame in decode_pictures(container, stream, path):
+            upright = upright or Upright(frame, stream.sample_aspect_ratio)
             time = clock.time_of(frame)
             if time is not None:
                 yield VideoFrame(pixels=upright.pixels(frame), time=time)
-        clock.finish(stream.frames, _claimed_duration(container, stream))
+        clock.finish(stream.frames, claimed_duration(container, stream))
 
 
-def _require_pictures(container: InputContainer, path: Path) -> VideoStream:
+def require_pictures(container: InputContainer, path: Path) -> VideoStream:
+    """The stream of pictures; a MediaError if there is none."""
     stream = picture_stream(container)
     if stream is None:
         raise MediaError(f"'{path}' has no picture, only sound; name a video or a photo")
     return stream
 
 
-def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[av.VideoFrame]:
+def decode_pictures(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> Iterator[av.VideoFrame]:
     """Decode all pictures; an error is never taken for the end."""
     last: Fraction | None = None
     num_frames = 0
@@ -171,7 +174,7 @@ def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Itera
         raise MediaError(f"'{path}' holds 0 pictures; check that the file is complete")
 
 
-def _frame_rate(stream: VideoStream, path: Path) -> Fraction:
+def frame_rate(stream: VideoStream, path: Path) -> Fraction:
     """The average rate; measured where the container states none or states its clock's rate."""
     for rate in (stream.average_rate, stream.guessed_rate):
         if rate is not None and SLOWEST_FPS <= rate <= FASTEST_FPS:
@@ -181,7 +184,7 @@ def _frame_rate(stream: VideoStream, path: Path) -> Fraction:
 
 def _measured_rate(path: Path) -> Fraction:
     with open_media(path) as container:
-        packets = islice(container.demux(_require_pictures(container, path)), RATE_SAMPLE)
+        packets = islice(container.demux(require_pictures(container, path)), RATE_SAMPLE)
         try:
             times = sorted(p.pts * p.time_base for p in packets if p.pts is not None)
         except FFmpegError:
@@ -193,13 +196,14 @@ def _measured_rate(path: Path) -> Fraction:
     return min(max(measured.limit_denominator(1001), SLOWEST_FPS), FASTEST_FPS)
 
 
-def _claimed_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+def claimed_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """How long the pictures last by the container's claim, in seconds; None if it makes none."""
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base
     return Fraction(container.duration, av.time_base) if container.duration else None
 
 
-class _Clock:
+class FrameClock:
     """Gives each decoded picture its time, and refuses time that runs backwards."""
 
     def __init__(self, fps: Fraction, path: Path) -> None:
@@ -260,14 +264,14 @@ class _Clock:
             )
 
 
-class _Upright:
+class Upright:
     """Turns decoded pictures into RGB of one size, the way a player shows them."""
 
     def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
         self._width, self._height = first.width, first.height
         if pixel_aspect and abs(pixel_aspect - 1) > Fraction(1, 100):
             self._width = max(2, 2 * round(first.width * pixel_aspect / 2))
-        self._matrix = _display_matrix(first)
+        self._matrix = display_matrix(first)
         self._reformatter = VideoReformatter()  # one for all: a new scaler per frame is slow
 
     @property
@@ -284,15 +288,15 @@ class _Upright:
             width=self._width,
             height=self._height,
             format="rgb24",
-            src_colorspace=_colorspace(frame),
+            src_colorspace=colorspace_of(frame),
         )
         stored = np.asarray(rgb.to_ndarray(), dtype=np.uint8)
-        turned = _turn(stored, self._matrix)
+        upright = turned(stored, self._matrix)
         # The decoder still owns a picture that needed no conversion.
-        return turned.copy() if rgb is frame else np.ascontiguousarray(turned)
+        return upright.copy() if rgb is frame else np.ascontiguousarray(upright)
 
 
-def _colorspace(frame: av.VideoFrame) -> int:
+def colorspace_of(frame: av.VideoFrame) -> int:
     """The matrix of the picture's colours; untagged ones as players guess them, by size."""
     if frame.colorspace != UNTAGGED or frame.format.is_rgb:
         return frame.colorspace
@@ -303,7 +307,7 @@ def _colorspace(frame: av.VideoFrame) -> int:
 _Matrix = tuple[tuple[int, int], tuple[int, int]]
 
 
-def _display_matrix(frame: av.VideoFrame) -> _Matrix:
+def display_matrix(frame: av.VideoFrame) -> _Matrix:
     """The turning part of the display matrix: x' = a x + c y and y' = b x + d y."""
     side = cast(SideDataContainer, frame.side_data)  # PyAV's stub knows one key only
     if not any(entry.type == Type.DISPLAYMATRIX for entry in side):
@@ -312,7 +316,7 @@ def _display_matrix(frame: av.VideoFrame) -> _Matrix:
     return (a, b), (c, d)
 
 
-def _turn(pixels: Frame, matrix: _Matrix) -> Frame:
+def turned(pixels: Frame, matrix: _Matrix) -> Frame:
     """Apply the nearest of the eight ways to lay a rectangle; any other angle is left out."""
     (a, b), (c, d) = matrix
     if abs(b) > abs(a):

@@ -110,13 +110,13 @@ class VideoWriter:
         self._unfinished = path.with_name(f".lipwright-{secrets.token_hex(8)}{path.suffix}")
         self._size = (height, width)
         self._fps = fps
-        self._time_base = _time_base(fps)
+        self._time_base = time_base_of(fps)
         self._options = {"crf": str(crf), "preset": preset}
         self._track = read_sound(speech) if speech is not None else None
         self._reformatter = VideoReformatter()
         self._container: OutputContainer | None = None
         self._pictures: VideoStream | None = None
-        self._sound: _Sound | None = None
+        self._sound: SoundEncoder | None = None
         self._last: Fraction | None = None
 
     def __enter__(self) -> Self:
@@ -216,7 +216,7 @@ class VideoWriter:
         pictures.color_range = ColorRange.MPEG
         self._pictures = pictures
         if self._track is not None:
-            self._sound = _Sound(self._container, self._track)
+            self._sound = SoundEncoder(self._container, self._track)
         self._container.start_encoding()  # an encoder that refuses does so now
 
     def _picture(self, pixels: Frame) -> av.VideoFrame:
@@ -260,14 +260,14 @@ class VideoWriter:
         )
 
 
-def _time_base(fps: Fraction) -> Fraction:
+def time_base_of(fps: Fraction) -> Fraction:
     """A clock on which every multiple of the frame period is a whole number of ticks."""
     if fps.numerator > MOST_TICKS:
         return Fraction(1, TICKS)
     return Fraction(1, fps.numerator * ceil(Fraction(TICKS, fps.numerator)))
 
 
-class _Sound:
+class SoundEncoder:
     """The sound of the video, encoded as far as the pictures have come."""
 
     def __init__(self, container: OutputContainer, track: SoundTrack) -> None:

@@ -1,0 +1,190 @@
+"""Put a drawn face back into a picture of any pixel format; only samples under the mask change."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipwright.composite.mask import mouth_mask
+from lipwright.errors import ConfigError
+from lipwright.media.display import Affine, between_centres, shifted, square_to_display
+from lipwright.media.native import NativeFrame, Plane
+from lipwright.media.pixel_layout import ALPHA, code_range, codes_from_rgb
+
+FINEST = 1.25  # drawn pixels per sample; from there on areas are averaged before interpolating
+CUBIC_REACH = 3  # pixels around the mask that interpolation may look at
+
+_Span = tuple[int, int]  # half-open
+
+
+def paste_native(
+    frame: NativeFrame,
+    face: NDArray[np.float32] | NDArray[np.uint8],
+    *,
+    box: NDArray[np.float32],
+    mask: NDArray[np.float32] | None = None,
+) -> NativeFrame:
+    """Blend a face into a frame through a soft mask, in the frame's own format and depth.
+
+    The face becomes numbers of the frame's matrix and range in float, is brought to the grid of
+    each plane (chroma where the format sites it), and is rounded once, after blending. Samples
+    with a share of zero, and alpha, keep their bits. Blended numbers lie between the frame's and
+    the legal ones of the face, so no clipping is needed that would change highlights of the
+    frame beyond white.
+
+    Args:
+        frame: Not modified.
+        face: ``(S, S, 3)`` RGB, drawn for the box: float32 in [0, 1], or uint8.
+        box: ``(4,)`` float32 half-open upright display pixels x0 y0 x1 y1; may reach out of the
+            picture.
+        mask: ``(S, S)`` float32 in [0, 1], the share of each pixel that is drawn; None for
+            `mouth_mask`.
+
+    Returns:
+        A frame with pixels of its own.
+
+    Raises:
+        ConfigError: If the box has no area, or the mask is not of the face's size.
+    """
+    size = face.shape[0]
+    width, height = (float(side) for side in box[2:] - box[:2])
+    if not (width > 0 and height > 0):  # NaN too
+        raise ConfigError(f"a face box needs a positive width and height, got {width} x {height}")
+    if mask is not None and mask.shape != face.shape[:2]:
+        raise ConfigError(f"a face of {face.shape[:2]} needs a mask of that size, got {mask.shape}")
+    support = _mouth_support(size) if mask is None else _support(mask)
+    pasted, planes = frame.edited()
+    if support is None:
+        return pasted
+    drawn = _Drawn(frame, face, mouth_mask(size) if mask is None else mask, support)
+    to_display = square_to_display(box, size)
+    for index, (plane, channels) in enumerate(zip(planes, frame.layout.planes, strict=True)):
+        if channels != (ALPHA,):
+            drawn.blend_into(plane, channels, to_plane=frame.to_plane(index) @ to_display)
+    return pasted
+
+
+@cache
+def _mouth_support(size: int) -> tuple[_Span, _Span] | None:
+    return _support(mouth_mask(size))
+
+
+def _support(mask: NDArray[np.float32]) -> tuple[_Span, _Span] | None:
+    """Rows and columns that hold all of the mask but zeros; None for an empty mask."""
+    spans: list[_Span] = []
+    for axis in (1, 0):
+        places = np.flatnonzero((mask > 0).any(axis=axis))
+        if not places.size:
+            return None
+        spans.append((int(places[0]), int(places[-1]) + 1))
+    return spans[0], spans[1]
+
+
+class _Drawn:
+    """A drawn square as numbers of a frame's colours, ready for each of its planes."""
+
+    def __init__(
+        self,
+        frame: NativeFrame,
+        face: NDArray[np.float32] | NDArray[np.uint8],
+        mask: NDArray[np.float32],
+        support: tuple[_Span, _Span],
+    ) -> None:
+        self._layout = frame.layout
+        self._ranges = code_range(frame.layout, frame.colour)
+        self._mask = mask
+        self._support = support
+        (top, bottom), (left, right) = support
+        self._row, self._column = max(0, top - CUBIC_REACH), max(0, left - CUBIC_REACH)
+        cut = face[self._row : bottom + CUBIC_REACH, self._column : right + CUBIC_REACH]
+        affine = codes_from_rgb(frame.layout, frame.colour)
+        if face.dtype == np.uint8:
+            affine[:, :3] /= 255
+        num_components = 1 if frame.layout.family == "gray" else 3
+        codes = cv2.transform(np.ascontiguousarray(cut, dtype=np.float32), affine[:num_components])
+        self._codes = [np.asarray(part, dtype=np.float32) for part in cv2.split(codes)]
+
+    def blend_into(self, plane: Plane, channels: tuple[int, ...], *, to_plane: Affine) -> None:
+        """Blend into one plane in place.
+
+        Args:
+            plane: ``(H, W)`` or ``(H, W, C)``.
+            channels: The component in each channel.
+            to_plane: From the square's pixels to the plane's samples, edges counted.
+        """
+        region = self._region(plane, to_plane)
+        if region is None:
+            return
+        (y0, y1), (x0, x1) = region
+        size = (x1 - x0, y1 - y0)
+        to_square = np.linalg.inv(to_plane) @ shifted(x0, y0)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped_mask = cv2.warpAffine(self._mask, between_centres(to_square), size, flags=flags)
+        share = np.asarray(warped_mask, dtype=np.float32)
+        samples = plane[y0:y1, x0:x1]
+        for channel, component in enumerate(channels):
+            if component != ALPHA:
+                target = samples if samples.ndim == 2 else samples[:, :, channel]
+                warped = self._warped(component, to_plane=to_plane, to_square=to_square, size=size)
+                _blend(target, warped, share, shift=self._layout.shift)
+
+    def _region(self, plane: Plane, to_plane: Affine) -> tuple[_Span, _Span] | None:
+        """Rows and columns of a plane that the mask can reach; None outside the picture."""
+        (top, bottom), (left, right) = self._support
+        # Interpolation spreads the mask over half a pixel; the other half is for rounding.
+        corners = np.array([[left - 1, right + 1], [top - 1, bottom + 1], [1, 1]])
+        x, y, _ = to_plane @ corners
+        height, width = plane.shape[:2]
+        x0, x1 = max(0, int(np.floor(x.min()))), min(width, int(np.ceil(x.max())))
+        y0, y1 = max(0, int(np.floor(y.min()))), min(height, int(np.ceil(y.max())))
+        return ((y0, y1), (x0, x1)) if x0 < x1 and y0 < y1 else None
+
+    def _warped(
+        self, component: int, *, to_plane: Affine, to_square: Affine, size: tuple[int, int]
+    ) -> NDArray[np.float32]:
+        """One component on the samples of a region: ``(H, W)`` float32, within the legal range."""
+        codes = self._codes[component]
+        height, width = codes.shape
+        # Samples per drawn pixel, along the square's own axes.
+        across, down = np.abs(to_plane[:2, :2]).sum(axis=0).tolist()
+        kept = (
+            width if across * FINEST > 1 else max(1, round(width * across)),
+            height if down * FINEST > 1 else max(1, round(height * down)),
+        )
+        if kept != (width, height):
+            codes = np.asarray(cv2.resize(codes, kept, interpolation=cv2.INTER_AREA))
+        to_kept = np.diag([kept[0] / width, kept[1] / height, 1.0])
+        warped = cv2.warpAffine(
+            codes,
+            between_centres(to_kept @ shifted(-self._column, -self._row) @ to_square),
+            size,
+            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        is_chroma = self._layout.family == "ycbcr" and component != 0
+        low, high = self._ranges[is_chroma]
+        return np.asarray(np.clip(warped, low, high, out=warped), dtype=np.float32)
+
+
+def _blend(
+    target: Plane, drawn: NDArray[np.float32], share: NDArray[np.float32], *, shift: int
+) -> None:
+    """Move samples towards the drawn ones by the share, in place; uses up `drawn`.
+
+    Args:
+        target: ``(H, W)`` uint8 or uint16.
+        drawn: ``(H, W)`` float32.
+        share: ``(H, W)`` float32 in [0, 1].
+        shift: Empty bits below each sample; they stay what they are.
+    """
+    before = (target >> shift if shift else target).astype(np.float32)
+    drawn -= before
+    drawn *= share
+    if shift:
+        steps = np.rint(drawn, out=drawn).astype(np.int32) << shift
+        target[...] = (target + steps).astype(target.dtype)
+        return
+    drawn += before
+    np.rint(drawn, out=drawn)
+    target[...] = drawn.astype(target.dtype)
