@@ -52,5 +52,6 @@ def sync_command(
         f"{result.path}: {float(result.duration):.2f} s, {result.num_synced} of "
         f"{result.num_frames} frames synced, in {result.seconds:.1f} s"
     )
+    print(f"drawn by {result.model} in {result.engine}")
     for start, end in result.passed_through:
         print(f"no face from {float(start):.2f} s to {float(end):.2f} s: passed through unchanged")

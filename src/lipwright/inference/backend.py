@@ -1,18 +1,22 @@
-"""Engines that run a generator: from masked faces and windows of speech to drawn faces."""
+"""What an engine that runs a generator offers, and what all of them ask of a model at the door."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
-from lipwright.checkpoints import openvino_core, read_onnx
+from lipwright.checkpoints import Metadata
 from lipwright.errors import CheckpointError
 from lipwright.faces import CROP_RULES, CropRule
 from lipwright.speech import ALIGNMENTS, FRONT_END, NUM_MELS, WINDOW_LENGTH, Alignment
 
 T = TypeVar("T", bound=str)
+Precision = Literal["fp32", "bf16", "int8"]
+Shape = tuple[int | None, ...]
+"""Lengths of a port's dimensions; None where any length is taken, as of a batch."""
 
 
 class GeneratorBackend(Protocol):
@@ -29,8 +33,18 @@ class GeneratorBackend(Protocol):
         ...
 
     @property
+    def columns(self) -> int:
+        """Mel columns of that stretch."""
+        ...
+
+    @property
     def crop(self) -> CropRule:
         """Which box around a face it looks at."""
+        ...
+
+    @property
+    def licence(self) -> str:
+        """Of its weights; ``unknown`` if the file does not say."""
         ...
 
     def draw(
@@ -44,7 +58,7 @@ class GeneratorBackend(Protocol):
         Args:
             targets: ``(B, R, R, 3)`` uint8 RGB; the lower half is not looked at.
             references: ``(B, R, R, 3)`` uint8 RGB of the same person.
-            windows: ``(B, 1, 80, 16)`` float32 mel in [-4, 4].
+            windows: ``(B, 1, 80, columns)`` float32 mel in [-4, 4].
 
         Returns:
             ``(B, R, R, 3)`` float32 RGB in [0, 1].
@@ -52,89 +66,131 @@ class GeneratorBackend(Protocol):
         ...
 
 
-Precision = Literal["fp32", "bf16"]
-_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16"}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GeneratorRecord:
+    """What a model says of itself, checked."""
+
+    resolution: int
+    """Height and width of a face in pixels."""
+    columns: int
+    """Mel columns of a window."""
+    alignment: Alignment
+    """Which stretch of speech it draws a frame from."""
+    crop: CropRule
+    """Which box around a face it looks at."""
+    licence: str
+    """Of its weights."""
+    is_bgr: bool
+    """Whether it takes and gives colours as BGR."""
+    batch: int | None
+    """Faces that it takes at a time: 1, as some exports do, or None for any number."""
 
 
-class OpenVinoGenerator:
-    """Runs an exported generator in OpenVINO on the CPU."""
+def graph_record(
+    metadata: Mapping[str, str], ports: Mapping[str, Shape], path: Path
+) -> GeneratorRecord:
+    """Check what an exported graph says of itself, and that it takes and gives just that.
 
-    def __init__(
-        self, path: Path, *, precision: Precision = "fp32", num_threads: int | None = None
-    ) -> None:
-        """Load and compile the network.
+    Args:
+        metadata: Of the file.
+        ports: Name of each input and output -> its shape.
+        path: The file, for messages.
 
-        Args:
-            path: ONNX file, or .xml in int8, with inputs ``mel`` and ``faces``, as Lipwright
-                exports them.
-            precision: Of the arithmetic; ``bf16`` pays only on CPUs that have it.
-            num_threads: Threads to use; all by default.
+    Returns:
+        What it is.
 
-        Raises:
-            CheckpointError: If the file is damaged or holds something else.
-        """
-        model, metadata = read_onnx(path)
-        if metadata.get("kind") != "generator":
-            raise CheckpointError(
-                f"{path} holds a {metadata.get('kind', 'network without metadata')}, a generator "
-                f"is needed"
-            )
-        resolution = metadata.get("resolution", "")
-        if not resolution.isdecimal():
-            raise CheckpointError(
-                f"{path} does not say its resolution (found {resolution!r}); export it again with "
-                f"lipwright export"
-            )
-        self._resolution = int(resolution)
-        _require_interface(model, path, self._resolution)
-        if metadata.get("mel", FRONT_END) != FRONT_END:
-            raise CheckpointError(
-                f"{path} was trained on another front end: mel {metadata['mel']}, this is "
-                f"{FRONT_END}"
-            )
-        self.licence = metadata.get("licence", "unknown")
-        """Of its weights."""
-        self._is_bgr = metadata.get("channel_order") == "bgr"
-        self._alignment = _one_of(ALIGNMENTS, metadata, "alignment", path)
-        self._crop = _one_of(tuple(CROP_RULES), metadata, "crop", path)
-        self._batch = _fixed_batch(model, path)
-        options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
-        if num_threads is not None:
-            options["INFERENCE_NUM_THREADS"] = num_threads
-        self._network = openvino_core().compile_model(model, "CPU", options)
+    Raises:
+        CheckpointError: If it is no generator, was made for another front end or follows a
+            convention that is not known.
+    """
+    _require_generator(metadata.get("kind", "network without metadata"), path)
+    resolution = metadata.get("resolution", "")
+    if not resolution.isdecimal():
+        raise CheckpointError(
+            f"{path} does not say its resolution (found {resolution!r}); export it again with "
+            f"lipwright export"
+        )
+    columns = _require_interface(ports, path, int(resolution))
+    _require_front_end(metadata.get("mel", FRONT_END), path)
+    return GeneratorRecord(
+        resolution=int(resolution),
+        columns=columns,
+        alignment=_one_of(ALIGNMENTS, metadata, "alignment", path),
+        crop=_one_of(tuple(CROP_RULES), metadata, "crop", path),
+        licence=metadata.get("licence", "unknown"),
+        is_bgr=metadata.get("channel_order") == "bgr",
+        batch=_fixed_batch(ports, path),
+    )
 
-    @property
-    def resolution(self) -> int:
-        """Height and width of a face in pixels."""
-        return self._resolution
 
-    @property
-    def alignment(self) -> Alignment:
-        """Which stretch of speech it draws a frame from."""
-        return self._alignment
+def weights_record(meta: Metadata, path: Path, *, resolution: int) -> GeneratorRecord:
+    """Check what a weights file says of itself.
 
-    @property
-    def crop(self) -> CropRule:
-        """Which box around a face it looks at."""
-        return self._crop
+    Args:
+        meta: Of the file.
+        path: The file, for messages.
+        resolution: Height and width in pixels of the faces that the network takes.
 
-    def draw(
-        self,
-        targets: NDArray[np.uint8],
-        references: NDArray[np.uint8],
-        windows: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Draw faces that say the speech; see :class:`GeneratorBackend`."""
-        faces = np.concatenate([targets, references], axis=3).astype(np.float32)  # (B, R, R, 6)
-        faces[:, self._resolution // 2 :, :, :3] = 0
-        if self._is_bgr:
-            faces = faces[..., [2, 1, 0, 5, 4, 3]]
-        faces = np.ascontiguousarray(faces.transpose(0, 3, 1, 2)) / np.float32(255)
-        batches = zip(*(_split(rows, self._batch) for rows in (windows, faces)), strict=True)
-        results = [self._network({"mel": mel, "faces": face})["drawn"] for mel, face in batches]
-        drawn = np.concatenate(results).transpose(0, 2, 3, 1)  # (B, R, R, 3)
-        rgb = drawn[..., ::-1] if self._is_bgr else drawn
-        return np.asarray(np.clip(rgb, 0, 1), dtype=np.float32)
+    Returns:
+        What it is.
+
+    Raises:
+        CheckpointError: If it is no generator, was made for another front end or follows a
+            convention that is not known.
+    """
+    _require_generator(meta.kind, path)
+    _require_front_end(meta.mel, path)
+    conventions: dict[str, str] = {"alignment": meta.alignment, "crop": meta.crop}
+    return GeneratorRecord(
+        resolution=resolution,
+        columns=int(meta.config.get("columns", WINDOW_LENGTH)),
+        alignment=_one_of(ALIGNMENTS, conventions, "alignment", path),
+        crop=_one_of(tuple(CROP_RULES), conventions, "crop", path),
+        licence=meta.licence,
+        is_bgr=meta.channel_order == "bgr",
+        batch=None,
+    )
+
+
+def prepare_faces(
+    targets: NDArray[np.uint8], references: NDArray[np.uint8], *, is_bgr: bool
+) -> NDArray[np.float32]:
+    """Bring faces into the form that networks take.
+
+    Args:
+        targets: ``(B, R, R, 3)`` uint8 RGB.
+        references: The same.
+        is_bgr: Whether the network takes colours as BGR.
+
+    Returns:
+        ``(B, 6, R, R)`` float32 in [0, 1], contiguous: the target, its lower half black, and the
+        reference.
+    """
+    faces = np.concatenate([targets, references], axis=3).astype(np.float32)  # (B, R, R, 6)
+    faces[:, targets.shape[1] // 2 :, :, :3] = 0
+    if is_bgr:
+        faces = faces[..., [2, 1, 0, 5, 4, 3]]
+    return np.ascontiguousarray(faces.transpose(0, 3, 1, 2)) / np.float32(255)
+
+
+def finish_faces(drawn: NDArray[np.float32], *, is_bgr: bool) -> NDArray[np.float32]:
+    """Bring what a network drew into the form of a frame.
+
+    Args:
+        drawn: ``(B, 3, R, R)`` float32.
+        is_bgr: Whether its colours are BGR.
+
+    Returns:
+        ``(B, R, R, 3)`` float32 RGB in [0, 1].
+    """
+    faces = drawn.transpose(0, 2, 3, 1)  # (B, R, R, 3)
+    rgb = faces[..., ::-1] if is_bgr else faces
+    return np.asarray(np.clip(rgb, 0, 1), dtype=np.float32)
+
+
+def in_portions(rows: NDArray[np.float32], size: int | None) -> list[NDArray[np.float32]]:
+    """Rows in the portions that a network takes: all at once, or so many."""
+    return [rows] if size is None else [rows[i : i + size] for i in range(0, len(rows), size)]
 
 
 def to_pixels(drawn: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -142,24 +198,19 @@ def to_pixels(drawn: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(drawn * 255).astype(np.uint8)
 
 
-def _split(rows: NDArray[np.float32], size: int | None) -> list[NDArray[np.float32]]:
-    """Rows in the portions that a network takes: all at once, or so many."""
-    return [rows] if size is None else [rows[i : i + size] for i in range(0, len(rows), size)]
+def _require_generator(kind: str, path: Path) -> None:
+    if kind != "generator":
+        raise CheckpointError(f"{path} holds a {kind}, a generator is needed")
 
 
-def _fixed_batch(model: ov.Model, path: Path) -> int | None:
-    """1 for a graph that takes one face at a time, as some exports do; None for any number."""
-    batch = model.input("faces").partial_shape[0]
-    if batch.is_dynamic:
-        return None
-    if batch.get_length() != 1:
+def _require_front_end(mel: str, path: Path) -> None:
+    if mel != FRONT_END:
         raise CheckpointError(
-            f"{path} takes batches of {batch.get_length()} faces only; export it for any number"
+            f"{path} was trained on another front end: mel {mel}, this is {FRONT_END}"
         )
-    return 1
 
 
-def _one_of(known: tuple[T, ...], metadata: dict[str, str], key: str, path: Path) -> T:
+def _one_of(known: tuple[T, ...], metadata: Mapping[str, str], key: str, path: Path) -> T:
     """A convention that the file names; Lipwright's own, the first one, if it names none."""
     for value in known:
         if metadata.get(key, known[0]) == value:
@@ -167,19 +218,44 @@ def _one_of(known: tuple[T, ...], metadata: dict[str, str], key: str, path: Path
     raise CheckpointError(f"{path} asks for {key} {metadata[key]!r}; known: {', '.join(known)}")
 
 
-def _require_interface(model: ov.Model, path: Path, resolution: int) -> None:
-    """Make sure that the graph takes and gives what its metadata says."""
-    found = {
-        name: port.partial_shape for port in (*model.inputs, *model.outputs) for name in port.names
-    }
-    expected = {
-        "mel": ov.PartialShape([-1, 1, NUM_MELS, WINDOW_LENGTH]),
-        "faces": ov.PartialShape([-1, 6, resolution, resolution]),
-        "drawn": ov.PartialShape([-1, 3, resolution, resolution]),
+def _require_interface(ports: Mapping[str, Shape], path: Path, resolution: int) -> int:
+    """Make sure that a graph takes and gives what its metadata says.
+
+    Returns:
+        How many columns of mel it takes.
+    """
+    expected: dict[str, Shape] = {
+        "mel": (None, 1, NUM_MELS, None),
+        "faces": (None, 6, resolution, resolution),
+        "drawn": (None, 3, resolution, resolution),
     }
     for name, shape in expected.items():
-        if name not in found or not found[name].compatible(shape):
+        if name not in ports or not _fits(ports[name], shape):
+            found = _in_words(ports[name]) if name in ports else "missing"
             raise CheckpointError(
-                f"{path} is not a generator of {resolution} px: {name!r} is "
-                f"{found.get(name, 'missing')}, expected {shape}"
+                f"{path} is not a generator of {resolution} px: {name!r} is {found}, expected "
+                f"{_in_words(shape)}"
             )
+    columns = ports["mel"][3]
+    if columns is None:
+        raise CheckpointError(f"{path} does not say how many columns of mel it takes")
+    return columns
+
+
+def _fits(found: Shape, expected: Shape) -> bool:
+    return len(found) == len(expected) and all(
+        None in (a, b) or a == b for a, b in zip(found, expected, strict=True)
+    )
+
+
+def _in_words(shape: Shape) -> str:
+    return f"[{','.join('?' if length is None else str(length) for length in shape)}]"
+
+
+def _fixed_batch(ports: Mapping[str, Shape], path: Path) -> int | None:
+    batch = ports["faces"][0]
+    if batch not in (None, 1):
+        raise CheckpointError(
+            f"{path} takes batches of {batch} faces only; export it for any number"
+        )
+    return batch

@@ -1,0 +1,277 @@
+"""Run a generator in OpenVINO on the CPU; keep what was compiled, and compare precisions.
+
+Compiling takes longer than drawing a second of video, and most of that is saved by OpenVINO's own
+cache. It never removes anything, so each network gets a folder, and the folders that were not used
+for longest go when all together grow too large.
+
+A reduced precision is compared with fp32 before it is trusted: see :func:`graph_difference`.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from lipwright.checkpoints import openvino_core, read_onnx
+from lipwright.errors import CheckpointError
+from lipwright.faces import CropRule
+from lipwright.inference.backend import (
+    Precision,
+    Shape,
+    finish_faces,
+    graph_record,
+    in_portions,
+    prepare_faces,
+)
+from lipwright.inference.machine import available_cores
+from lipwright.speech import Alignment
+
+log = logging.getLogger(__name__)
+
+MAX_COMPILED_BYTES = 512 * 2**20  # of all compiled networks that are kept: some 30 of 96 px
+# Of the arithmetic where nothing is quantised: an int8 graph carries its int8 within itself.
+_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+
+BOUND = 2e-2
+"""How far a reduced precision may be from fp32, of values in [0, 1]."""
+# Rows at a time: kernels are chosen by batch size, so each size can go wrong by itself.
+_BATCHES = (1, 3, 5, 8, 15, 32)
+NUM_COMPARED = sum(_BATCHES)
+_SEED = 96
+# Sizes of memory that is filled with NaN and freed before every batch, in numbers: oneDNN's bf16
+# convolutions read memory that is not theirs on very narrow maps, which only shows there.
+_POISONED = (10_000, 300_000, 2_000_000)
+_NUM_POISONED = 8  # of each size
+COMPARISON = "1"
+"""Version of the comparison, to be changed with its rows: older verdicts do not count."""
+
+
+class OpenVinoGenerator:
+    """Runs an exported generator in OpenVINO on the CPU."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        precision: Precision = "fp32",
+        num_threads: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        """Load and compile the network.
+
+        Args:
+            path: ONNX file, or .xml in int8, with inputs ``mel`` and ``faces``, as Lipwright
+                exports them.
+            precision: Of the arithmetic; ``bf16`` pays only on CPUs that have it. What is int8 in
+                a graph stays int8.
+            num_threads: Threads to use; all by default.
+            cache: Folder to keep the compiled network in, see :func:`compiled_folder`; compiled
+                anew each time by default.
+
+        Raises:
+            CheckpointError: If the file is damaged or holds something else.
+        """
+        model, metadata = read_onnx(path)
+        if precision == "int8" and metadata.get("precision") != "int8":
+            raise CheckpointError(
+                f"{path} is not in int8; make one: lipwright export --precision int8"
+            )
+        record = graph_record(metadata, graph_ports(model), path)
+        self.resolution: int = record.resolution
+        """Height and width of a face in pixels."""
+        self.alignment: Alignment = record.alignment
+        """Which stretch of speech it draws a frame from."""
+        self.columns: int = record.columns
+        """Mel columns of that stretch."""
+        self.crop: CropRule = record.crop
+        """Which box around a face it looks at."""
+        self.licence: str = record.licence
+        """Of its weights."""
+        self._is_bgr, self._batch = record.is_bgr, record.batch
+        self._network = compile_graph(model, precision, num_threads=num_threads, cache=cache)
+
+    def draw(
+        self,
+        targets: NDArray[np.uint8],
+        references: NDArray[np.uint8],
+        windows: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Draw faces that say the speech; see :class:`GeneratorBackend`."""
+        faces = prepare_faces(targets, references, is_bgr=self._is_bgr)
+        batches = zip(*(in_portions(rows, self._batch) for rows in (windows, faces)), strict=True)
+        results = [self._network({"mel": mel, "faces": face})["drawn"] for mel, face in batches]
+        return finish_faces(np.concatenate(results), is_bgr=self._is_bgr)
+
+
+def compile_graph(
+    model: ov.Model,
+    precision: Precision,
+    *,
+    num_threads: int | None = None,
+    cache: Path | None = None,
+) -> ov.CompiledModel:
+    """Compile a graph for the CPU.
+
+    Args:
+        model: As :func:`~lipwright.checkpoints.read_onnx` gives it.
+        precision: Of the arithmetic.
+        num_threads: Threads to use; all by default.
+        cache: Folder that holds the compiled network, or will.
+
+    Returns:
+        The network, ready to run.
+    """
+    options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    if num_threads is not None:
+        options["INFERENCE_NUM_THREADS"] = num_threads
+    if cache is not None:
+        options["CACHE_DIR"] = str(cache)
+    return openvino_core().compile_model(model, "CPU", options)
+
+
+def graph_ports(model: ov.Model) -> dict[str, Shape]:
+    """Name of each input and output of a graph -> its shape."""
+    return {
+        name: tuple(
+            int(length.get_length()) if length.is_static else None for length in port.partial_shape
+        )
+        for port in (*model.inputs, *model.outputs)
+        if port.partial_shape.rank.is_static
+        for name in port.names
+    }
+
+
+def openvino_version() -> str:
+    """Version of OpenVINO with its build, on which results and compiled networks depend."""
+    return str(ov.get_version())
+
+
+def cpu_capabilities() -> tuple[str, ...]:
+    """Arithmetic that OpenVINO has code for on this CPU, such as ``FP32``, ``BF16``, ``INT8``."""
+    return tuple(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def compiled_folder(parent: Path, key: str, *, max_bytes: int = MAX_COMPILED_BYTES) -> Path | None:
+    """The folder in which one compiled network is kept; makes room for it.
+
+    Args:
+        parent: Folder of all of them.
+        key: Of everything that the compiled network depends on; a file name.
+        max_bytes: Of all of them together. Those used longest ago are removed beyond it, never
+            the one that is asked for.
+
+    Returns:
+        The folder, which exists; None where it cannot be made.
+    """
+    folder = parent / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)  # used now
+    except OSError as err:
+        log.info("compiled networks are not kept: %s", err)
+        return None
+    _make_room(parent, folder, max_bytes)
+    return folder
+
+
+def graph_difference(candidate: Path, precision: Precision, reference: Path) -> float:
+    """Largest difference of what a graph draws in a precision from what fp32 draws.
+
+    The 64 rows are made from a fixed seed: random speech, and smooth pictures in the colours of
+    faces, on which the ranges of int8 hold. Freed memory is filled with NaN before each batch.
+
+    Args:
+        candidate: The graph, as .onnx or int8 .xml.
+        precision: To run it in.
+        reference: The graph that runs in fp32.
+
+    Returns:
+        Of any value of any row; NaN if one is none, infinite if the two are different networks.
+
+    Raises:
+        CheckpointError: If a file is damaged or holds something else.
+    """
+    graphs = []
+    for path in (reference, candidate):
+        model, metadata = read_onnx(path)
+        graphs.append((model, graph_record(metadata, graph_ports(model), path)))
+    (plain, record), (reduced, other) = graphs
+    if record != other:
+        return float("inf")
+    threads = available_cores()
+    _poison_memory()
+    networks = [
+        compile_graph(plain, "fp32", num_threads=threads),
+        compile_graph(reduced, precision, num_threads=threads),
+    ]
+    worst = 0.0
+    for mel, faces in _rows(record.resolution, record.columns):
+        drawn = []
+        for network in networks:
+            _poison_memory()
+            size = record.batch or len(mel)
+            portions = (slice(at, at + size) for at in range(0, len(mel), size))
+            results = [network({"mel": mel[p], "faces": faces[p]})["drawn"] for p in portions]
+            drawn.append(np.concatenate(results))
+        worst = float(np.maximum(worst, np.abs(drawn[0] - drawn[1]).max()))  # NaN stays NaN
+    return worst
+
+
+def _make_room(parent: Path, keep: Path, max_bytes: int) -> None:
+    """Remove what was used longest ago; another process may be removing the same."""
+    kept: list[tuple[float, int, Path]] = []
+    for folder in parent.iterdir():
+        with suppress(OSError):
+            num_bytes = sum(file.stat().st_size for file in folder.iterdir())
+            kept.append((folder.stat().st_mtime, num_bytes, folder))
+    total = sum(num_bytes for _, num_bytes, _ in kept)
+    for _, num_bytes, folder in sorted(kept):
+        if total <= max_bytes:
+            return
+        if folder != keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= num_bytes
+
+
+def _poison_memory() -> None:
+    """Leave NaN in memory that is free."""
+    for size in _POISONED:
+        arrays = [np.full(size, np.nan, dtype=np.float32) for _ in range(_NUM_POISONED)]
+        del arrays
+
+
+def _rows(
+    resolution: int, columns: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Batches of mel ``(B, 1, 80, columns)`` and faces ``(B, 6, R, R)``, the same every time."""
+    rng = np.random.default_rng(_SEED)
+    for count in _BATCHES:
+        mel = rng.uniform(-4, 4, (count, 1, 80, columns)).astype(np.float32)
+        yield mel, np.stack([_face_pair(rng, resolution) for _ in range(count)])
+
+
+def _face_pair(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """``(6, R, R)``: a smooth picture in colours of skin, without its lower half and shifted."""
+    red = rng.uniform(0.35, 0.75)
+    tone = red * np.array([1, rng.uniform(0.6, 0.85), rng.uniform(0.4, 0.75)])
+    light = 1 + 0.15 * _waves(rng, 3, size) + 0.06 * _waves(rng, 8, size)
+    y, x = np.mgrid[0:size, 0:size] / size
+    for cx, cy, width, depth in ((0.33, 0.36, 0.09, 0.5), (0.67, 0.36, 0.09, 0.5)):
+        light *= 1 - depth * np.exp(-(((x - cx) / width) ** 2) - ((y - cy) / 0.04) ** 2)  # eyes
+    light *= 1 - 0.35 * np.exp(-(((x - 0.5) / 0.15) ** 2) - ((y - 0.74) / 0.05) ** 2)  # mouth
+    picture = np.clip(tone[:, None, None] * light, 0, 1)
+    target = np.roll(picture, 1, axis=2)
+    target[:, size // 2 :] = 0
+    return np.concatenate([target, picture]).astype(np.float32)
+
+
+def _waves(rng: np.random.Generator, cells: int, size: int) -> NDArray[np.float64]:
+    coarse = rng.standard_normal((cells, cells))
+    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC))
