@@ -1,5 +1,6 @@
 """Inputs that several rooms' tests share: a real face, and a small corpus made of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,15 @@ REPOSITORY = Path(__file__).parents[1]
 settings.register_profile("lipwright", deadline=None)  # machines are busy; speed has benchmarks
 settings.load_profile("lipwright")
 torch.set_num_threads(1)  # tests run side by side, and small networks gain nothing from more
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lipwright_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of the tests' own, for verdicts and compiled networks."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIPWRIGHT_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(scope="session")

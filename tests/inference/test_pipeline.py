@@ -102,7 +102,7 @@ def test_the_result_and_the_progress_tell_what_was_done(
     assert result.duration == Fraction(6, 5)
     assert result.path == tmp_path / "o.mkv"
     assert result.path.exists()
-    assert seen[0] == Progress(stage="track", done=1, total=1)
+    assert seen[0] == Progress(stage="render", done=1, total=30)
     assert seen[-1] == Progress(stage="render", done=30, total=30)
 
 
@@ -214,7 +214,7 @@ def test_a_speech_shorter_than_a_window_is_said(
 def test_a_picture_without_a_face_is_said(speech: Path, out: Path) -> None:
     wall = out.parent.parent / "wall.png"
     cv2.imwrite(str(wall), np.full((200, 200, 3), 120, dtype=np.uint8))
-    with pytest.raises(NoFaceError, match=r"no face in any of the 1 frames.*wall\.png.*--min-face"):
+    with pytest.raises(NoFaceError, match=r"no face in any of the 30 frames.*wall\.png.*--min-face"):
         lipwright.sync(wall, speech, out)
 
 

@@ -305,7 +305,8 @@ class _Worker:
         return found
 
     def _render(self, pair: Pair, out: Path) -> Path:
-        options = SyncOptions(accept_licence=self.config.accept_licence)
+        # In fp32, so that a number does not depend on what the machine is made for.
+        options = SyncOptions(accept_licence=self.config.accept_licence, precision="fp32")
         if pair.at is None:
             sync(pair.face, pair.speech, out, model=self.config.model, options=options)
             return out

@@ -81,7 +81,19 @@ class Landmarker:
             Its points and pose.
         """
         wide = widen(box, LANDMARK_MARGIN)
-        crop = crop_face(frame, wide, size=self.resolution)
+        return self.locate(crop_face(frame, wide, size=self.resolution), wide)
+
+    def locate(self, crop: NDArray[np.uint8], wide: NDArray[np.float32]) -> FaceLandmarks:
+        """Find the points of one face that was cut out already.
+
+        Args:
+            crop: ``(R, R, 3)`` uint8 RGB, R being ``resolution``.
+            wide: ``(4,)`` what it shows of the frame: the crop rule's square, widened by
+                ``LANDMARK_MARGIN``.
+
+        Returns:
+            Its points and pose, in the frame.
+        """
         faces = crop.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
         if self._with_mirror:
             faces = np.concatenate([faces, faces[..., ::-1]])

@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
-from lipwright.faces.points import EYE_CORNERS, JAW, LIPS, STABLE
+from lipwright.faces.points import EYE_CORNERS, JAW, LIPS, STABLE, shape_of_mouth
 
 Points = NDArray[np.floating]
 
 MOTION_POINTS = LIPS + JAW[::3]
 MOTION_LENGTH = 2 * len(MOTION_POINTS)
-_SCALE = 20.0  # brings motion, in distances of the eye corners, to the size of 1
+_REST = 5  # one in so many frames of a clip counts as rest
+MOTION_SCALE = 20.0  # brings motion, in distances of the eye corners, to the size of 1
 
 
 def align(points: Points, onto: Points) -> NDArray[np.float64]:
@@ -44,6 +45,27 @@ def align(points: Points, onto: Points) -> NDArray[np.float64]:
     return np.stack([aligned.real, aligned.imag], axis=-1)
 
 
+def alignment(points: Points, onto: Points) -> NDArray[np.float64]:
+    """Turn, scale and shift that bring one face's eyes and nose onto another's; see :func:`align`.
+
+    Args:
+        points: ``(P, 2)`` landmarks of ``faces.points``.
+        onto: ``(P, 2)``.
+
+    Returns:
+        ``(2, 3)`` float64, to be applied to ``(x, y, 1)``.
+
+    Raises:
+        ConfigError: If the stable points of the first face are one.
+    """
+    square = np.array([[0, 0], [1, 0]], dtype=np.float64)
+    probe = np.concatenate([points, square])[None]
+    aim = np.concatenate([onto, square])[None]
+    origin, right = align(probe, aim)[0, -2:]
+    (a, b), (x, y) = right - origin, origin
+    return np.array([[a, -b, x], [b, a, y]])
+
+
 def lip_motion(points: Points) -> NDArray[np.float32]:
     """How lips and jaw stand against the median of a clip, with the head's motion taken out.
 
@@ -58,11 +80,52 @@ def lip_motion(points: Points) -> NDArray[np.float32]:
     Raises:
         ConfigError: If the stable points of a frame, or the corners of the eyes, are one.
     """
+    upright = _steady(points)[:, list(MOTION_POINTS)]
+    return _in_units(upright - np.median(upright, axis=0))
+
+
+def articulation(points: Points) -> NDArray[np.float32]:
+    """How lips and jaw stand against the mouth at rest, with the head's motion taken out.
+
+    As :func:`lip_motion`, but nothing is a mouth at rest: the mean of the fifth of the clip's
+    frames in which it is the least open.
+
+    Args:
+        points: ``(N, P, 2)`` landmarks of ``faces.points`` of one person, in any unit; all frames
+            of a clip.
+
+    Returns:
+        ``(N, MOTION_LENGTH)`` float32, in twentieths of the distance of the eye corners.
+
+    Raises:
+        ConfigError: If the stable points of a frame, or the corners of the eyes, are one.
+    """
+    upright = _steady(points)[:, list(MOTION_POINTS)]
+    return _in_units(upright - upright[rest_frames(points)].mean(axis=0))
+
+
+def rest_frames(points: Points) -> NDArray[np.int64]:
+    """The frames in which a mouth is the least open: a fifth of them, one at least.
+
+    Args:
+        points: ``(N, P, 2)`` landmarks of ``faces.points``, in any unit.
+
+    Returns:
+        Indices, in order.
+    """
+    opening = shape_of_mouth(np.asarray(points, dtype=np.float32))[:, 0]
+    return np.sort(np.argsort(opening, kind="stable")[: max(1, len(points) // _REST)])
+
+
+def _steady(points: Points) -> NDArray[np.float64]:
+    """A clip's faces, ``(N, P, 2)``, upright and of one size, the head's motion taken out."""
     first = np.broadcast_to(points[0], points.shape)
     rest = _upright(np.median(align(points, first), axis=0))
-    aligned = align(points, np.broadcast_to(rest, points.shape))[:, list(MOTION_POINTS)]
-    moved = aligned - np.median(aligned, axis=0)
-    return (_SCALE * moved).reshape(len(points), -1).astype(np.float32)
+    return align(points, np.broadcast_to(rest, points.shape))
+
+
+def _in_units(moved: NDArray[np.float64]) -> NDArray[np.float32]:
+    return (MOTION_SCALE * moved).reshape(len(moved), -1).astype(np.float32)
 
 
 def _upright(face: NDArray[np.float64]) -> NDArray[np.float64]:

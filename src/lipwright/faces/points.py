@@ -81,8 +81,17 @@ MIRROR = tuple(_PLACE[_MIRRORED.get(index, index)] for index in MESH_INDICES)
 """``points[MIRROR]``, with x turned about, are the points of the mirrored picture."""
 
 
+FIVE_POINTS = (
+    GROUPS["left_eye"],
+    GROUPS["right_eye"],
+    (_PLACE[1],),
+    (_PLACE[61],),
+    (_PLACE[291],),
+)
+"""Points whose means are the five of a face detector: eyes, nose, corners of the mouth."""
 SHAPE_NAMES = ("opening", "width", "height", "jaw")
-_LENGTHS = ((13, 14), (61, 291), (0, 17), (1, 152))  # of the mesh
+SHAPE_PAIRS = tuple((_PLACE[a], _PLACE[b]) for a, b in ((13, 14), (61, 291), (0, 17), (1, 152)))
+"""Places of the two points between which each number is measured."""
 
 
 def shape_of_mouth(points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -96,7 +105,7 @@ def shape_of_mouth(points: NDArray[np.float32]) -> NDArray[np.float32]:
         of the corners, height over the outer lips, distance of nose and chin; all in distances of
         the outer eye corners.
     """
-    pairs = [(_PLACE[a], _PLACE[b]) for a, b in _LENGTHS] + [EYE_CORNERS]
+    pairs = [*SHAPE_PAIRS, EYE_CORNERS]
     lengths = [np.linalg.norm(points[..., a, :] - points[..., b, :], axis=-1) for a, b in pairs]
     *shape, eyes = lengths
     return np.asarray(np.stack(shape, axis=-1) / eyes[..., None], dtype=np.float32)

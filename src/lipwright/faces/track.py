@@ -142,8 +142,8 @@ def _follow(
     width: int,
 ) -> Detection | None:
     if last is not None:
-        nearest = max(detections, key=lambda d: _overlap(last.box, d.box), default=None)
-        if nearest is not None and _overlap(last.box, nearest.box) >= _MIN_OVERLAP:
+        nearest = max(detections, key=lambda d: overlap(last.box, d.box), default=None)
+        if nearest is not None and overlap(last.box, nearest.box) >= _MIN_OVERLAP:
             return nearest
         if is_recent:
             return None
@@ -156,7 +156,8 @@ def _are_near(times: list[Fraction], before: int, after: int, *, every: int) -> 
     return after - before <= every or times[after] - times[before] <= MAX_GAP
 
 
-def _overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Intersection over union of two boxes, ``(4,)`` each; 0 for boxes without an area."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     inter = float(np.prod(np.maximum(sides, 0)))
     union = float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inter
@@ -175,7 +176,7 @@ def _boxes_between(
     for index, seen in looks:
         boxes[index] = CROP_RULES[crop](seen)
     for (before, seen_before), (after, seen_after) in pairwise(looks):
-        is_one_face = _overlap(seen_before.box, seen_after.box) >= _MIN_OVERLAP
+        is_one_face = overlap(seen_before.box, seen_after.box) >= _MIN_OVERLAP
         if is_one_face and _are_near(times, before, after, every=every):
             for index in range(before + 1, after):
                 share = float((times[index] - times[before]) / (times[after] - times[before]))
@@ -231,14 +232,23 @@ def smooth_boxes(
             last += 1
         offsets = seconds[first : last + 1] - seconds[index]
         weights = np.exp(-0.5 * (offsets / float(smoothing)) ** 2)
-        smoothed[index] = _line_at_zero(offsets, boxes[first : last + 1], weights)
+        smoothed[index] = line_at_zero(offsets, boxes[first : last + 1], weights)
     return smoothed
 
 
-def _line_at_zero(
+def line_at_zero(
     offsets: NDArray[np.float64], boxes: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Value at offset 0 of the weighted least-squares line through the boxes."""
+    """Value at offset 0 of the weighted least-squares line through boxes.
+
+    Args:
+        offsets: ``(N,)`` seconds from the moment that is asked for.
+        boxes: ``(N, 4)``.
+        weights: ``(N,)`` above 0.
+
+    Returns:
+        ``(4,)``.
+    """
     weights = weights / weights.sum()
     mean_offset = float(weights @ offsets)
     mean_box = weights @ boxes

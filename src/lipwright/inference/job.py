@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
 from lipwright.faces import require_choice
+from lipwright.inference.engines import (
+    DeviceChoice,
+    EngineChoice,
+    PrecisionChoice,
+    require_engine,
+)
 from lipwright.media import VideoInfo
 
 STILL_FPS = Fraction(25)  # of the output where the source has no rate worth keeping
@@ -48,6 +54,8 @@ class SyncResult:
     """Wall clock time that the job took."""
     model: str
     """Which model drew."""
+    engine: EngineChoice
+    """What it ran in, and why."""
 
 
 Mode = Literal["lipwright", "released"]
@@ -67,9 +75,16 @@ class SyncOptions:
     results of its own."""
     accept_licence: str | None = None
     """Licence that the user accepts for models that are not permissively licensed."""
+    device: DeviceChoice = "auto"
+    """Where the generator runs: ``auto`` takes CUDA where it is there, else ``cpu``; or ``cuda``,
+    ``mps``, ``coreml``, ``directml``. See: lipwright doctor."""
+    precision: PrecisionChoice = "auto"
+    """Of its arithmetic: ``auto`` takes the fastest of ``int8``, ``bf16`` and ``fp32`` that this
+    CPU is made for and that draws the same; in mode ``released`` it is ``fp32``."""
 
     def __post_init__(self) -> None:
         require_choice(self.face_choice)
+        require_engine(self.device, self.precision)
         if self.mode not in ("lipwright", "released"):
             raise ConfigError(f"mode must be 'lipwright' or 'released', got {self.mode!r}")
 

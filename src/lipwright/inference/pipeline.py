@@ -3,19 +3,31 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from lipwright.checkpoints import DEFAULT_MODEL, require_licence
-from lipwright.errors import MediaError
+from lipwright.checkpoints import (
+    DEFAULT_LANDMARKS,
+    DEFAULT_MODEL,
+    model_path,
+    read_metadata,
+    require_licence,
+)
+from lipwright.errors import CheckpointError, MediaError
 from lipwright.faces import Mtcnn
-from lipwright.inference.backend import OpenVinoGenerator
-from lipwright.inference.job import Job, Progress, SyncOptions, SyncResult
+from lipwright.faces.landmarks import Landmarker
+from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.engines import open_generator
+from lipwright.inference.job import Job, Outcome, Progress, SyncOptions, SyncResult
 from lipwright.inference.model import licence_of, runnable_model
-from lipwright.inference.planned_flow import plan_job
 from lipwright.inference.released_flow import plan_released_job
+from lipwright.inference.sight import NativeEyes
+from lipwright.inference.streaming import Tally, stream_job
 from lipwright.media import (
     SPEECH_RATE,
+    NativeWriter,
     VideoWriter,
     probe,
     read_speech,
@@ -24,8 +36,6 @@ from lipwright.media import (
 from lipwright.speech import MEL_RATE, WINDOW_LENGTH, Mel, mel_spectrogram
 
 log = logging.getLogger(__name__)
-
-FLOWS = {"lipwright": plan_job, "released": plan_released_job}
 
 
 def sync(
@@ -50,7 +60,7 @@ def sync(
             is whole.
         model: Name of a model, or path of an ``.onnx`` file or of a checkpoint, which is converted.
         options: How; see :class:`SyncOptions`.
-        on_progress: Called after every frame tracked and every frame rendered.
+        on_progress: Called after every frame rendered.
 
     Returns:
         What was made.
@@ -60,41 +70,94 @@ def sync(
         NoFaceError: If no frame shows a face.
         CheckpointError: If the model is unknown or damaged.
         LicenceError: If the model's licence was not accepted.
-        ConfigError: If a setting is out of range.
+        ConfigError: If a setting is out of range, or a device or precision is not there.
+        MissingExtraError: If the device that is asked for needs a library that is not installed.
     """
     started = time.monotonic()
     face, speech, out = Path(face), Path(speech), Path(out)
     options = options or SyncOptions()
     _require_apart(out, face, speech)
     require_writable(out)
-    graph = runnable_model(model)
+    file = _file_for(model, options)
     job = Job(
         face=face, info=probe(face), options=options, report=on_progress or (lambda _progress: None)
     )
-    detector = Mtcnn(min_face=options.min_face)
     mel, duration = _hear(speech)
-    backend = OpenVinoGenerator(graph)
+    is_released = options.mode == "released"
+    is_plain = is_released and options.precision == "auto"
+    backend, engine = open_generator(
+        file, device=options.device, precision="fp32" if is_plain else options.precision
+    )
+    log.info("%s runs in %s", model, engine)
     _require_licence(model, backend.licence, accept=options.accept_licence)
-    frames, outcome = FLOWS[options.mode](job, mel, duration, detector=detector, backend=backend)
-    num_frames = 0
-    with VideoWriter(
-        out, width=job.info.width, height=job.info.height, fps=job.fps, speech=speech
-    ) as writer:
-        for at, pixels in frames:
-            writer.write(pixels, at)
-            num_frames += 1
-            job.report(Progress(stage="render", done=num_frames, total=outcome.num_frames))
+    render = _render_released if is_released else _render
+    outcome = render(job, _Speech(speech, mel, duration), out, backend)
     seconds = time.monotonic() - started
-    log.info("wrote %s: %d frames in %.1f s", out, num_frames, seconds)
+    log.info("wrote %s: %d frames in %.1f s", out, outcome.num_frames, seconds)
     return SyncResult(
         path=out,
-        num_frames=num_frames,
+        num_frames=outcome.num_frames,
         num_synced=outcome.num_synced,
         passed_through=outcome.passed_through,
         duration=outcome.duration,
         seconds=seconds,
         model=str(model),
+        engine=engine,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Speech:
+    path: Path
+    mel: Mel
+    duration: Fraction
+
+
+def _render(job: Job, speech: _Speech, out: Path, backend: GeneratorBackend) -> Outcome:
+    """Render in the default way: frames flow through, in their own pixel format."""
+    eyes = NativeEyes(
+        Mtcnn(min_face=job.options.min_face),
+        Landmarker(model_path(DEFAULT_LANDMARKS)),
+        min_face=job.options.min_face,
+    )
+    tally, total = Tally(job.fps), round(speech.duration * job.fps)
+    with (
+        closing(stream_job(job, speech.mel, speech.duration, eyes=eyes, backend=backend)) as frames,
+        NativeWriter(out, fps=job.fps, speech=speech.path) as writer,
+    ):
+        for drawn in frames:
+            writer.write(drawn.frame)
+            tally.add(drawn.frame.time, is_synced=drawn.is_synced)
+            job.report(Progress(stage="render", done=tally.num_frames, total=total))
+    return tally.outcome()
+
+
+def _render_released(job: Job, speech: _Speech, out: Path, backend: GeneratorBackend) -> Outcome:
+    """Render as the released system does: the face is tracked first, then drawn."""
+    frames, outcome = plan_released_job(
+        job,
+        speech.mel,
+        speech.duration,
+        detector=Mtcnn(min_face=job.options.min_face),
+        backend=backend,
+    )
+    with VideoWriter(
+        out, width=job.info.width, height=job.info.height, fps=job.fps, speech=speech.path
+    ) as writer:
+        for done, (at, pixels) in enumerate(frames, start=1):
+            writer.write(pixels, at)
+            job.report(Progress(stage="render", done=done, total=outcome.num_frames))
+    return outcome
+
+
+def _file_for(model: str | Path, options: SyncOptions) -> Path:
+    """The file to open: Lipwright's own weights for torch's devices, else a graph."""
+    if options.device in ("cuda", "mps") and Path(model).suffix.lower() == ".safetensors":
+        path = model_path(str(model))
+        with suppress(CheckpointError):  # somebody else's weights: they are converted
+            if read_metadata(path).kind == "generator":
+                return path
+    return runnable_model(model)
 
 
 def _require_licence(model: str | Path, found: str, *, accept: str | None) -> None:

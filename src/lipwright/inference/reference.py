@@ -1,36 +1,118 @@
-"""Choose the picture of the person that the generator starts from.
+"""Choose the picture of the person that the generator starts from, and lay it onto the face.
 
 The frame itself would be nearest in pose, but its mouth still says the old words, and some of that
-would show. So an earlier frame is kept for as long as the upper half of the face, which speech
-hardly moves, looks about the same.
+would show. So an earlier frame with a mouth at rest is kept for as long as the upper half of the
+face, which speech hardly moves, looks about the same. It is turned, scaled and shifted so that eyes
+and nose lie where the face has them, as in training.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipwright.faces.motion import alignment
+from lipwright.faces.points import shape_of_mouth
+
+VIEW_MARGIN = 1.3  # side of what is taken of a frame over that of the crop rule
 # Mean difference of the upper halves, in levels of 255. Over the corpus, 3 s of a person looking
 # into the camera stay below it more than 90 times of 100; a turned head or another light does not.
 MAX_CHANGE = 16.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceView:
+    """What is seen of a face in one frame, with room to turn it."""
+
+    picture: NDArray[np.uint8]
+    """``(V, V, 3)`` uint8 RGB: the crop rule's square widened by ``VIEW_MARGIN``."""
+    points: NDArray[np.float32] | None
+    """``(NUM_LANDMARKS, 2)`` landmarks in pixels of the picture, if they are known."""
+
+
 class ReferenceKeeper:
-    """Keeps one crop until the face has moved away from it."""
+    """Keeps one view until the face has moved away from it."""
 
-    def __init__(self) -> None:
-        self._crop: NDArray[np.uint8] | None = None
+    def __init__(self, resolution: int) -> None:
+        """Keep nothing yet.
 
-    def reference_for(self, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        Args:
+            resolution: R: height and width of what the generator takes, in pixels.
+        """
+        self._resolution = resolution
+        self._kept: FaceView | None = None
+
+    def forget(self) -> None:
+        """Begin anew: what comes next is another face, or another shot."""
+        self._kept = None
+
+    def offer(self, views: Sequence[FaceView]) -> None:
+        """Show views among which the first reference may be chosen: the one most at rest.
+
+        Args:
+            views: Of one face; looked at only while nothing is kept.
+        """
+        if self._kept is None and views:
+            self._kept = min(views, key=_openness)
+
+    def reference_for(self, view: FaceView) -> NDArray[np.uint8]:
         """The reference for the next face of a video.
 
         Args:
-            crop: ``(R, R, 3)`` uint8 RGB.
+            view: Of that face.
 
         Returns:
-            The crop that was kept, or this one if it differs too much from that.
+            ``(R, R, 3)`` uint8 RGB: the view that is kept, laid onto this one; this one itself if
+            it differs too much from that.
         """
-        if self._crop is None or _change(self._crop, crop) > MAX_CHANGE:
-            self._crop = crop
-        return self._crop
+        target = middle(view.picture, self._resolution)
+        if self._kept is not None:
+            laid = self._laid_onto(view, self._kept)
+            if _change(laid, target) <= MAX_CHANGE:
+                return laid
+        self._kept = view
+        return target
+
+    def _laid_onto(self, view: FaceView, kept: FaceView) -> NDArray[np.uint8]:
+        if view.points is None or kept.points is None:
+            return middle(kept.picture, self._resolution)
+        matrix = alignment(kept.points, view.points)
+        edge = (view.picture.shape[0] - self._resolution) / 2
+        # Landmarks count from the corner of the first pixel, OpenCV from its middle.
+        matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5 - edge
+        laid = cv2.warpAffine(
+            kept.picture,
+            matrix,
+            (self._resolution, self._resolution),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(laid, dtype=np.uint8)
+
+
+def middle(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
+    """The crop rule's square out of a view.
+
+    Args:
+        picture: ``(V, V, 3)``, see :class:`FaceView`; V and the resolution are both even or odd.
+        resolution: Of the square in pixels.
+
+    Returns:
+        ``(resolution, resolution, 3)``, a view into the picture's memory.
+    """
+    edge = (picture.shape[0] - resolution) // 2
+    return picture[edge : edge + resolution, edge : edge + resolution]
+
+
+def view_size(resolution: int) -> int:
+    """Side of a view around a square of so many pixels: V, even or odd as that is."""
+    return resolution + 2 * round(resolution * (VIEW_MARGIN - 1) / 2)
+
+
+def _openness(view: FaceView) -> float:
+    return np.inf if view.points is None else float(shape_of_mouth(view.points)[0])
 
 
 def _change(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

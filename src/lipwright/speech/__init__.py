@@ -9,6 +9,7 @@ from lipwright.speech.windows import (
     Alignment,
     aligned_starts,
     cut_windows,
+    frame_lead,
     window_starts,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "Mel",
     "aligned_starts",
     "cut_windows",
+    "frame_lead",
     "mel_spectrogram",
     "window_starts",
 ]

@@ -19,6 +19,7 @@ WINDOW_LENGTH = 16  # columns a network sees at once: 0.2 s
 # Columns before the frame's own time stamp. The 16 columns' middle is 7.5 columns after their
 # first; the middle of a 40 ms frame is 1.6 columns after its time stamp: 7.5 - 1.6 = 5.9.
 FRAME_LEAD = 6
+_MIDDLE = Fraction(MEL_RATE, 50)  # columns from a frame's time stamp to the middle of its 40 ms
 EXPERT_LEAD = 0  # the expert's five frames span the same 0.2 s as its window
 
 
@@ -27,7 +28,9 @@ ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
 _TRAINED_LEAD = Fraction(1, 25)  # s: the released training pairs a frame with an earlier window
 
 
-def aligned_starts(times: Iterable[Fraction], alignment: Alignment) -> NDArray[np.int64]:
+def aligned_starts(
+    times: Iterable[Fraction], alignment: Alignment, *, columns: int = WINDOW_LENGTH
+) -> NDArray[np.int64]:
     """First mel column of each frame's window, as a model wants it.
 
     Args:
@@ -35,15 +38,28 @@ def aligned_starts(times: Iterable[Fraction], alignment: Alignment) -> NDArray[n
         alignment: ``centred`` as Lipwright's own models train and render: the window's middle is
             that of the frame. ``released`` as the released system renders: the window begins with
             the frame. ``trained`` as the released system trains: it begins 40 ms before.
+        columns: Length of a window, which says where a centred one begins.
 
     Returns:
         ``(N,)`` int64; may be negative or reach past the speech, where there is silence.
     """
     if alignment == "centred":
-        return window_starts(times)
+        return window_starts(times, lead=frame_lead(columns))
     earlier = _TRAINED_LEAD if alignment == "trained" else Fraction(0)
     starts = [floor(MEL_RATE * (Fraction(time) - earlier)) for time in times]
     return np.array(starts, dtype=np.int64)
+
+
+def frame_lead(columns: int) -> int:
+    """Columns before a frame's time stamp at which a window begins whose middle is the frame's.
+
+    Args:
+        columns: Length of the window.
+
+    Returns:
+        6 for 16 columns, for example.
+    """
+    return floor(Fraction(columns - 1, 2) - _MIDDLE + Fraction(1, 2))
 
 
 def window_starts(times: Iterable[Fraction], *, lead: int = FRAME_LEAD) -> NDArray[np.int64]:
