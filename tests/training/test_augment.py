@@ -7,53 +7,14 @@ import pytest
 from lipwright.corpus import CROP_MARGIN
 from lipwright.training.augment import (
     PictureChange,
-    SpeechChange,
     change_picture,
-    change_speech,
     degrade,
     draw_picture_change,
-    draw_speech_change,
     occlude,
+    picture_matrix,
     recolour,
+    warp_points,
 )
-
-
-@pytest.fixture
-def windows() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return rng.uniform(-4, 4, (3, 1, 80, 16)).astype(np.float32)
-
-
-def test_no_change_is_no_change(windows: np.ndarray) -> None:
-    rng = np.random.default_rng(0)
-    assert np.array_equal(change_speech(windows, SpeechChange(), rng), windows)
-
-
-def test_a_band_shift_moves_the_voice_up(windows: np.ndarray) -> None:
-    shifted = change_speech(windows, SpeechChange(band_shift=3), np.random.default_rng(0))
-    assert np.array_equal(shifted[..., 3:, :], windows[..., :-3, :])
-
-
-def test_gain_tilt_and_floor_have_their_sizes() -> None:
-    rng = np.random.default_rng(0)
-    flat = np.zeros((1, 1, 80, 16), dtype=np.float32)
-    assert np.allclose(change_speech(flat, SpeechChange(gain=0.4), rng), 0.4)
-    tilted = change_speech(flat, SpeechChange(tilt=0.6), rng)
-    assert tilted[0, 0, -1, 0] - tilted[0, 0, 0, 0] == pytest.approx(0.6, abs=1e-5)
-    silence = np.full_like(flat, -4)
-    assert np.allclose(change_speech(silence, SpeechChange(floor=-3.0), rng), -3.0)
-
-
-def test_speech_stays_in_range_and_inputs_stay_as_they_were(windows: np.ndarray) -> None:
-    before = windows.copy()
-    for seed in range(30):
-        rng = np.random.default_rng(seed)
-        changed = change_speech(windows, draw_speech_change(rng), rng)
-        assert changed.shape == windows.shape
-        assert changed.dtype == np.float32
-        assert changed.min() >= -4
-        assert changed.max() <= 4
-    assert np.array_equal(windows, before)
 
 
 def marked(size: int = 120) -> np.ndarray:
@@ -99,9 +60,22 @@ def test_drawn_changes_repeat_with_the_seed() -> None:
     assert draw_picture_change(np.random.default_rng(3)) == draw_picture_change(
         np.random.default_rng(3)
     )
-    assert draw_speech_change(np.random.default_rng(3)) != draw_speech_change(
+    assert draw_picture_change(np.random.default_rng(3)) != draw_picture_change(
         np.random.default_rng(4)
     )
+
+
+def test_landmarks_move_with_the_picture() -> None:
+    place = np.array([[88 / 120, 78 / 120]])  # middle of the spot, as shares of the side
+    for change in (
+        PictureChange(),
+        PictureChange(is_flipped=True, scale=1.1, degrees=12, shift=(0.03, -0.02)),
+        PictureChange(scale=0.9, degrees=-20),
+    ):
+        row, column = centre(change_picture(marked(), change, size=96))
+        matrix = picture_matrix(change, stored=120, size=96)
+        x, y = warp_points(place, matrix, stored=120, size=96)[0] * 96 - 0.5
+        assert (x, y) == pytest.approx((column, row), abs=0.3)
 
 
 def photograph(size: int = 64) -> np.ndarray:

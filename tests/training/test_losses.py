@@ -9,9 +9,13 @@ from lipwright.training.losses import (
     adversarial_loss,
     contrastive_loss,
     discriminator_loss,
+    flow_loss,
+    gradient_penalty,
+    hinge_loss,
     in_clip_contrastive_loss,
     mouth_weights,
     reconstruction_loss,
+    sharpness,
     sync_loss,
 )
 
@@ -76,3 +80,44 @@ def test_adversarial_losses_are_log_two_for_an_undecided_judge() -> None:
     sure = torch.full((4, 1), 0.99)
     assert discriminator_loss(sure, 1 - sure).item() < 0.02
     assert adversarial_loss(1 - sure).item() > 4
+
+
+def test_flow_loss_is_zero_where_landmarks_are_moved_right() -> None:
+    # A reference in which everything lies four pixels further right and two further down.
+    flow = torch.zeros(1, 2, 20, 40)
+    flow[:, 0], flow[:, 1] = 4 / 20, 2 / 20
+    points = torch.tensor([[[0.4, 0.7], [0.6, 0.9], [0.5, 0.1]]])
+    moved = points + torch.tensor([4 / 40, 2 / 40])
+    assert flow_loss(flow, points, moved).item() == pytest.approx(0, abs=1e-9)
+    # One pixel off in x alone, and the point of the upper half is not counted.
+    moved[:, :, 0] += 1 / 40
+    moved[:, 2] += 1
+    assert flow_loss(flow, points, moved).item() == pytest.approx(0.25, abs=1e-4)
+
+
+def test_flow_loss_reads_the_flow_where_the_landmark_is() -> None:
+    flow = torch.zeros(1, 2, 20, 40)
+    flow[:, 1, :10] = 1.0  # only the upper part of the lower half moves
+    points = torch.tensor([[[0.5, 0.6]]])
+    still = torch.tensor([[[0.5, 0.9]]])
+    assert flow_loss(flow, still, still).item() == 0
+    assert flow_loss(flow, points, points).item() > 5
+
+
+def test_hinge_loss_stops_once_the_margin_is_kept() -> None:
+    assert hinge_loss(torch.zeros(3), torch.zeros(3)).item() == 2
+    assert hinge_loss(torch.full((3,), 1.5), torch.full((3,), -1.5)).item() == 0
+
+
+def test_gradient_penalty_is_the_squared_slope() -> None:
+    true = torch.rand(2, 3, 4, 4, requires_grad=True)
+    judged = 0.5 * true.flatten(1).sum(dim=1, keepdim=True)
+    assert gradient_penalty(judged, true).item() == pytest.approx(48 * 0.25, rel=1e-5)
+
+
+def test_sharpness_is_one_for_the_same_and_less_for_a_blur() -> None:
+    true = torch.rand(2, 3, 32, 32, generator=torch.manual_seed(0))
+    weights = torch.ones(32, 32)
+    assert sharpness(true, true, weights).item() == pytest.approx(1)
+    blurred = torch.nn.functional.avg_pool2d(true, 3, stride=1, padding=1)
+    assert sharpness(blurred, true, weights).item() < 0.5

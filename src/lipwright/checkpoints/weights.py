@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from lipwright.errors import CheckpointError
 
-Kind = Literal["generator", "expert", "discriminator", "landmarks"]
+Kind = Literal["generator", "expert", "discriminator", "landmarks", "hearing", "drawing"]
 Tensors = dict[str, NDArray[np.generic]]
 FORMAT = "lipwright-weights-1"
 _TYPES = frozenset(  # of safetensors, those that are numpy's own

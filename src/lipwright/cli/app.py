@@ -55,6 +55,17 @@ app.command(
     """,
 )
 app.command(
+    "lipwright.cli.doctor:doctor_command",
+    name="doctor",
+    help="""Say what this machine has, what will be used of it, and how fast that is.
+
+    Lists engines, devices and precisions, what to install for those that are missing, and measures
+    each step of a job: can 720p be expected in real time?
+
+    For example: lipwright doctor --seconds 10
+    """,
+)
+app.command(
     "lipwright.cli.convert:convert_command",
     name="convert",
     help="""Bring a checkpoint of the Wav2Lip family into Lipwright's form.
@@ -110,11 +121,19 @@ app.command(
 app.command(
     "lipwright.cli.train:train_app",
     name="train",
-    help="""Train an expert, a generator or a landmark network.
+    help="""Train an expert, a generator or a part of one, or a landmark network.
 
     Run again with the same folder, it goes on where it stopped.
 
     For example: lipwright train expert recipes/default_expert.toml -o runs/expert
+    """,
+)
+app.command(
+    "lipwright.cli.join:join_command",
+    name="join",
+    help="""Put the two parts of a generator, one that hears and one that draws, together.
+
+    For example: lipwright join hearing.safetensors drawing.safetensors -o generator.safetensors
     """,
 )
 app.command(

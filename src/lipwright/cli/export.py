@@ -11,6 +11,7 @@ from lipwright.conversion.quantise import export_int8
 from lipwright.corpus.calibration import GeneratorInputs
 from lipwright.errors import ConfigError
 from lipwright.models.build import resolution_of
+from lipwright.speech import WINDOW_LENGTH
 
 Format = Literal["onnx", "released"]
 Precision = Literal["fp32", "int8"]
@@ -37,7 +38,8 @@ def export_command(
         onnx for lipwright sync; released for the released Wav2Lip code, which can load weights of
         the released architecture only.
     speech_gain:
-        How much further than trained speech moves the mouth of a compact generator.
+        How much further than trained speech moves the mouth of an articulated or a compact
+        generator.
     precision:
         int8 is faster on CPUs that have VNNI or AMX; it is refused where it would change the
         picture by more than five steps of 255.
@@ -73,6 +75,7 @@ def _export_int8(weights: Path, out: Path, *, corpus: Path, speech_gain: float) 
         corpus,
         resolution=resolution_of(meta.config),
         alignment=meta.alignment,
+        columns=int(meta.config.get("columns", WINDOW_LENGTH)),
         is_bgr=meta.channel_order == "bgr",
     )
     calibration, checks = inputs.calibration_and_checks()

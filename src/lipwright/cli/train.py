@@ -7,8 +7,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from lipwright.cli.progress import bars
+from lipwright.training.drawing import DrawingRecipe, DrawingTrainer
 from lipwright.training.expert import ExpertTrainer
 from lipwright.training.generator import GeneratorTrainer
+from lipwright.training.hearing import HearingRecipe, HearingTrainer
 from lipwright.training.landmarks import LandmarkRecipe, LandmarkTrainer
 from lipwright.training.loop import Progress, Trainer, make_run_folder, train
 from lipwright.training.recipe import (
@@ -19,7 +21,9 @@ from lipwright.training.recipe import (
 )
 from lipwright.training.windows import WindowSource, load_batches
 
-train_app = App(name="train", help="Train an expert, a generator or a landmark network.")
+train_app = App(
+    name="train", help="Train an expert, a generator or a part of one, or a landmark network."
+)
 
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
@@ -66,6 +70,58 @@ def generator_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
     loaded = load_recipe(recipe, GeneratorRecipe)
     make_run_folder(out, loaded)
     trainer = GeneratorTrainer(loaded)
+    _run(
+        trainer,
+        trainer.windows,
+        run=loaded.run,
+        workers=loaded.data.workers,
+        out=out,
+        verbose=verbose,
+    )
+
+
+@train_app.command(name="hearing")
+def hearing_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
+    """Train the part of a generator that hears; goes on where an earlier run stopped.
+
+    Parameters
+    ----------
+    recipe:
+        TOML file; see the folder recipes.
+    out:
+        Run folder: checkpoint, weights, metrics, curves for TensorBoard.
+    verbose:
+        Print every measurement.
+    """
+    loaded = load_recipe(recipe, HearingRecipe)
+    make_run_folder(out, loaded)
+    trainer = HearingTrainer(loaded)
+    _run(
+        trainer,
+        trainer.windows,
+        run=loaded.run,
+        workers=loaded.data.workers,
+        out=out,
+        verbose=verbose,
+    )
+
+
+@train_app.command(name="drawing")
+def drawing_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
+    """Train the part of a generator that draws; goes on where an earlier run stopped.
+
+    Parameters
+    ----------
+    recipe:
+        TOML file; see the folder recipes.
+    out:
+        Run folder: checkpoint, weights, metrics, curves for TensorBoard, sheets.
+    verbose:
+        Print every measurement.
+    """
+    loaded = load_recipe(recipe, DrawingRecipe)
+    make_run_folder(out, loaded)
+    trainer = DrawingTrainer(loaded)
     _run(
         trainer,
         trainer.windows,

@@ -11,7 +11,7 @@ from lipwright.corpus.clips import Clips, load_clips
 from lipwright.corpus.ledger import Split
 from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN, PackReader
 from lipwright.errors import CorpusError
-from lipwright.speech import Alignment, aligned_starts, cut_windows
+from lipwright.speech import WINDOW_LENGTH, Alignment, aligned_starts, cut_windows
 
 # Ranges of fewer are narrower, and cut off more: of the shipped generator, 512 rows left one
 # held-out row in a thousand off by more than 2e-2, and 1536 none of three thousand.
@@ -32,6 +32,7 @@ class GeneratorInputs:
         *,
         resolution: int,
         alignment: Alignment = "centred",
+        columns: int = WINDOW_LENGTH,
         is_bgr: bool = False,
     ) -> None:
         """Open a corpus.
@@ -41,6 +42,7 @@ class GeneratorInputs:
             split: Which part of it.
             resolution: Height and width of a face in pixels.
             alignment: Which stretch of speech the generator draws a frame from.
+            columns: Mel columns of that stretch.
             is_bgr: Whether it takes blue first.
 
         Raises:
@@ -49,6 +51,7 @@ class GeneratorInputs:
         self._clips: Clips = load_clips(folder, split)
         self._resolution = resolution
         self._alignment: Alignment = alignment
+        self._columns = columns
         self._is_bgr = is_bgr
 
     def calibration_and_checks(
@@ -104,16 +107,17 @@ class GeneratorInputs:
             rng: Decides.
 
         Returns:
-            ``mel`` ``(B, 1, 80, 16)`` float32 in [-4, 4], and ``faces`` ``(B, 6, R, R)`` float32
-            in [0, 1], the target with its lower half set to zero.
+            ``mel`` ``(B, 1, 80, columns)`` float32 in [-4, 4], and ``faces`` ``(B, 6, R, R)``
+            float32 in [0, 1], the target with its lower half set to zero.
         """
         indices = np.arange(len(self._clips)) if clips is None else clips
         mel, faces = [], []
         for index in rng.choice(indices, count):
             clip = self._clips.open(int(index))
             frame, reference = (int(i) for i in rng.integers(0, clip.num_frames, 2))
-            starts = aligned_starts([Fraction(frame, CORPUS_FPS)], self._alignment)
-            mel.append(cut_windows(clip.mel, starts)[0])
+            time = Fraction(frame, CORPUS_FPS)
+            starts = aligned_starts([time], self._alignment, columns=self._columns)
+            mel.append(cut_windows(clip.mel, starts, length=self._columns)[0])
             target = self._face(clip, frame)
             target[:, self._resolution // 2 :] = 0
             faces.append(np.concatenate([target, self._face(clip, reference)]))

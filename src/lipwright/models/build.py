@@ -12,6 +12,14 @@ from torch import nn
 from lipwright.checkpoints import Metadata, read_weights, write_weights
 from lipwright.checkpoints.weights import Kind
 from lipwright.errors import CheckpointError, ConfigError
+from lipwright.models.articulated import (
+    ArticulatedConfig,
+    ArticulatedGenerator,
+    Drawing,
+    DrawingConfig,
+    Hearing,
+    HearingConfig,
+)
 from lipwright.models.compact import (
     CompactExpert,
     CompactExpertConfig,
@@ -25,6 +33,7 @@ from lipwright.models.discriminator import (
 )
 from lipwright.models.landmarks import LandmarkConfig, LandmarkNet
 from lipwright.models.motion_expert import MotionExpert, MotionExpertConfig
+from lipwright.models.patches import PatchDiscriminator, PatchDiscriminatorConfig
 from lipwright.models.syncnet import SyncNet
 from lipwright.models.syncnet_v2 import RESOLUTION as SYNCNET_V2_RESOLUTION
 from lipwright.models.syncnet_v2 import SyncNetV2
@@ -51,6 +60,7 @@ def _without_options(
 
 _BUILDERS: dict[Kind, dict[str, Callable[[Options], nn.Module]]] = {
     "generator": {
+        "articulated": lambda options: ArticulatedGenerator(_config(ArticulatedConfig, options)),
         "compact": lambda options: CompactGenerator(_config(CompactGeneratorConfig, options)),
         "wav2lip": lambda options: Wav2LipGenerator(_config(Wav2LipConfig, options)),
     },
@@ -64,7 +74,14 @@ _BUILDERS: dict[Kind, dict[str, Callable[[Options], nn.Module]]] = {
         "compact": lambda options: CompactDiscriminator(
             _config(CompactDiscriminatorConfig, options)
         ),
+        "patches": lambda options: PatchDiscriminator(_config(PatchDiscriminatorConfig, options)),
         "wav2lip": _without_options(QualityDiscriminator),
+    },
+    "hearing": {
+        "articulated": lambda options: Hearing(_config(HearingConfig, options)),
+    },
+    "drawing": {
+        "articulated": lambda options: Drawing(_config(DrawingConfig, options)),
     },
     "landmarks": {
         "compact": lambda options: LandmarkNet(_config(LandmarkConfig, options)),

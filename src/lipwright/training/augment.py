@@ -1,6 +1,6 @@
-"""Make few speakers sound and look like many, and stay in sync.
+"""Make few people look like many: light, colour, mirror, small turns, worse cameras.
 
-All of a window's frames, and its reference, get the same change; so do its windows of speech.
+All of a window's frames, and its reference, get the same light.
 """
 
 from dataclasses import dataclass
@@ -10,59 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.corpus import CROP_MARGIN
-from lipwright.speech import SILENCE
-from lipwright.speech.mel import CEILING
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpeechChange:
-    """One way to sound different."""
-
-    band_shift: int = 0
-    """Mel bands by which the voice moves up: another length of the vocal tract."""
-    tilt: float = 0.0
-    """Rise from the lowest to the highest band, in units of mel (1.6 is 20 dB)."""
-    gain: float = 0.0
-    """Added to all bands, in units of mel."""
-    floor: float = SILENCE
-    """Level of steady noise under the speech, in units of mel."""
-    noise: float = 0.0
-    """Standard deviation of noise added to each value."""
-
-
-def draw_speech_change(rng: np.random.Generator) -> SpeechChange:
-    """Draw a way to sound different, in the ranges that generalised to other speakers."""
-    return SpeechChange(
-        band_shift=int(rng.integers(-4, 5)),
-        tilt=float(rng.uniform(-0.6, 0.6)),
-        gain=float(rng.uniform(-0.6, 0.5)),
-        floor=float(rng.uniform(SILENCE, -2.6)) if rng.random() < 0.5 else SILENCE,
-        noise=float(rng.uniform(0.0, 0.15)),
-    )
-
-
-def change_speech(
-    windows: NDArray[np.float32], change: SpeechChange, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Apply a change to windows of mel.
-
-    Args:
-        windows: ``(..., 80, L)`` float32 in [-4, 4].
-        change: What to do.
-        rng: Source of the noise.
-
-    Returns:
-        An array of the same shape, in [-4, 4].
-    """
-    num_bands = windows.shape[-2]
-    bands = np.clip(np.arange(num_bands) - change.band_shift, 0, num_bands - 1)
-    slope = np.linspace(-change.tilt / 2, change.tilt / 2, num_bands, dtype=np.float32)[:, None]
-    changed = windows[..., bands, :] + slope + np.float32(change.gain)
-    changed = np.maximum(changed, np.float32(change.floor))
-    if change.noise:
-        changed += rng.normal(0.0, change.noise, changed.shape).astype(np.float32)
-    clipped: NDArray[np.float32] = np.clip(changed, SILENCE, CEILING)
-    return clipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,18 +61,68 @@ def change_picture(
     Returns:
         ``(size, size, 3)`` uint8 RGB.
     """
-    stored = crop.shape[0]
+    matrix = picture_matrix(change, stored=crop.shape[0], size=size)
+    return recolour(warp_picture(crop, matrix, size=size), change)
+
+
+def warp_picture(
+    crop: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int
+) -> NDArray[np.uint8]:
+    """Bring a picture's pixels to other places.
+
+    Args:
+        crop: ``(S, S, 3)`` uint8 RGB.
+        matrix: ``(2, 3)`` from its pixels to those of the result, both counted from the middle of
+            the first one.
+        size: Height and width of the result in pixels.
+
+    Returns:
+        ``(size, size, 3)`` uint8 RGB.
+    """
+    warped = cv2.warpAffine(
+        crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def picture_matrix(change: PictureChange, *, stored: int, size: int) -> NDArray[np.float64]:
+    """Where :func:`change_picture` brings a place of the stored crop.
+
+    Args:
+        change: What is done.
+        stored: Side of the stored crop in pixels.
+        size: Side of the result in pixels.
+
+    Returns:
+        ``(2, 3)`` float64 from pixels to pixels, both counted from the middle of the first one.
+    """
     scale = size * CROP_MARGIN / stored * change.scale
-    matrix = cv2.getRotationMatrix2D(((stored - 1) / 2, (stored - 1) / 2), change.degrees, scale)
-    matrix[:, 2] += (size - 1) / 2 - (stored - 1) / 2
+    middle = (stored - 1) / 2
+    matrix = np.array(cv2.getRotationMatrix2D((middle, middle), change.degrees, scale), np.float64)
+    matrix[:, 2] += (size - 1) / 2 - middle
     matrix[:, 2] += np.multiply(change.shift, size)
     if change.is_flipped:
         matrix[0] *= -1
         matrix[0, 2] += size - 1
-    warped = cv2.warpAffine(
-        crop, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return recolour(np.asarray(warped, dtype=np.uint8), change)
+    return matrix
+
+
+def warp_points(
+    points: NDArray[np.floating], matrix: NDArray[np.float64], *, stored: int, size: int
+) -> NDArray[np.float32]:
+    """Move landmarks as :func:`warp_picture` moves the picture.
+
+    Args:
+        points: ``(..., 2)`` as shares of the stored crop's side.
+        matrix: See :func:`warp_picture`; a mirror turns the points' places about, not their order.
+        stored: Side of the stored crop in pixels.
+        size: Side of the result in pixels.
+
+    Returns:
+        ``(..., 2)`` float32 as shares of the result's side.
+    """
+    moved = (points * stored - 0.5) @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray((moved + 0.5) / size, dtype=np.float32)
 
 
 def recolour(picture: NDArray[np.uint8], change: PictureChange) -> NDArray[np.uint8]:

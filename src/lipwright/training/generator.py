@@ -4,7 +4,6 @@ Prajwal et al. 2020, sections 3.3 and 3.4. The expert is in evaluation mode thro
 released code leaves it in training mode).
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
 
 from lipwright.checkpoints import Metadata
 from lipwright.corpus import load_clips
@@ -28,6 +26,7 @@ from lipwright.training.articulation import (
     articulation_loss,
     correlation,
 )
+from lipwright.training.average import running_mean
 from lipwright.training.engine import Engine
 from lipwright.training.loop import set_learning_rate
 from lipwright.training.losses import (
@@ -46,7 +45,6 @@ WEIGHTS_NAME = "generator.safetensors"
 _EVALUATION_SEED = 977
 _SHEET_ROWS = 8
 _READER_RATE = 1e-3
-Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class GeneratorTrainer:
@@ -93,11 +91,7 @@ class GeneratorTrainer:
                 betas=recipe.discriminator_optimizer.betas,
             ),
         )
-        self._mean = AveragedModel(
-            self._engine.unwrap(self._generator),
-            multi_avg_fn=_warmed_up(recipe.ema_decay),
-            use_buffers=True,  # statistics of the norms that fit the mean weights, not the newest
-        )
+        self._mean = running_mean(self._engine.unwrap(self._generator), recipe.ema_decay)
         self._weights = self._engine.move(
             {
                 "pixels": mouth_weights(
@@ -358,20 +352,6 @@ def _copy_speech_encoder(expert: nn.Module | None, generator: nn.Module) -> None
             "with_speech_of_expert needs speech_width of the generator to be embedding of the "
             "expert"
         ) from err
-
-
-def _warmed_up(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
-    """Running mean that forgets the first steps quickly, and settles at the decay."""
-
-    @torch.no_grad()
-    def update(mean: Tensors, current: Tensors, num_averaged: Tensor | int) -> None:
-        if not mean[0].is_floating_point():  # the norms' counts of batches
-            torch._foreach_copy_(mean, current)
-            return
-        steps = int(num_averaged)
-        torch._foreach_lerp_(mean, current, 1 - min(decay, (1 + steps) / (10 + steps)))
-
-    return update
 
 
 def generator_input(faces: Tensor, reference: Tensor) -> Tensor:

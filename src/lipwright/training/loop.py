@@ -22,6 +22,9 @@ from lipwright.training.windows import Batch
 log = logging.getLogger(__name__)
 
 STATE_NAME = "state.safetensors"
+BEST_FOLDER = "best"
+SCORE = "held_out/score"
+"""Of an evaluation, if it has one: the higher, the better the weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +110,7 @@ def train(
                 record.scalars(state.step, evaluation)
                 if (sheet := trainer.sheet()) is not None:
                     record.sheet(state.step, sheet)
+                _keep_best(trainer, folder, evaluation)
             if state.step % run.save_every == 0 or is_last:
                 state.save(checkpoint)
                 trainer.export(folder)
@@ -117,6 +121,23 @@ def train(
     finally:
         record.close()
     return evaluation
+
+
+def _keep_best(trainer: Trainer, folder: Path, evaluation: dict[str, float]) -> None:
+    """Keep the weights for use that did best on the held-out speakers, if the trainer scores."""
+    if SCORE not in evaluation:
+        return
+    note = folder / BEST_FOLDER / "best.json"
+    if note.exists():
+        best = json.loads(note.read_text(encoding="utf-8"))
+        if best[SCORE] >= evaluation[SCORE]:
+            return
+    make_run_folder(note.parent)
+    trainer.export(note.parent)
+    temporary = note.with_name(".best.json.part")
+    text = json.dumps({"step": trainer.state.step, **evaluation}, indent=2)
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(note)
 
 
 def make_run_folder(folder: Path, recipe: object | None = None) -> None:

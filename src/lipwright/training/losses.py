@@ -131,3 +131,82 @@ def mouth_weights(size: int, *, mouth_row: float, factor: float) -> Tensor:
     down = (below / torch.where(below > 0, 0.2, 0.12)) ** 2
     weights = 1 + (factor - 1) * torch.exp(-0.5 * (across[None, :] + down[:, None]))
     return weights / weights.mean()
+
+
+def flow_loss(flow: Tensor, points: Tensor, reference_points: Tensor) -> Tensor:
+    """How far landmarks are moved from where they should be moved.
+
+    Args:
+        flow: ``(B, 2, R/2, R)``: from each pixel of the lower half to the place in the reference
+            that it shows, x and y in half widths of the picture.
+        points: ``(B, P, 2)`` landmarks of the face, as shares of the side; those of the upper half
+            are left out.
+        reference_points: ``(B, P, 2)`` the same landmarks in the reference.
+
+    Returns:
+        A scalar: Huber's loss in pixels.
+    """
+    half_width = flow.shape[-1] / 2
+    places = torch.stack([2 * points[..., 0] - 1, 4 * points[..., 1] - 3], dim=-1)  # (B, P, 2)
+    found = functional.grid_sample(
+        flow, places[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
+    )[..., 0].transpose(1, 2)  # (B, P, 2)
+    is_lower = (places.abs() < 1).all(dim=-1, keepdim=True)  # (B, P, 1)
+    wanted = 2 * (reference_points - points)
+    error = functional.smooth_l1_loss(
+        half_width * found, half_width * wanted, beta=1.0, reduction="none"
+    )
+    return (error * is_lower).sum() / (2 * is_lower.sum()).clamp(min=1)
+
+
+def hinge_loss(judged_true: Tensor, judged_drawn: Tensor) -> Tensor:
+    """How badly a discriminator without a sigmoid tells true pictures from drawn ones.
+
+    Lim and Ye, "Geometric GAN", 2017; the drawing network's term is ``-judged_drawn.mean()``.
+
+    Args:
+        judged_true: Its verdicts on true pictures.
+        judged_drawn: Its verdicts on drawn pictures.
+
+    Returns:
+        A scalar; 2 for one that says 0 to all.
+    """
+    return functional.relu(1 - judged_true).mean() + functional.relu(1 + judged_drawn).mean()
+
+
+def gradient_penalty(judged: Tensor, true: Tensor) -> Tensor:
+    """R1: the squared slope of the verdict on true pictures.
+
+    Mescheder et al., "Which Training Methods for GANs do actually Converge?", ICML 2018.
+
+    Args:
+        judged: ``(B, ...)`` verdicts on them.
+        true: ``(B, 3, H, W)``, requiring a gradient.
+
+    Returns:
+        A scalar.
+    """
+    (slope,) = torch.autograd.grad(judged.mean(dim=1).sum(), true, create_graph=True)
+    return slope.square().flatten(1).sum(dim=1).mean()
+
+
+def sharpness(drawn: Tensor, true: Tensor, weights: Tensor) -> Tensor:
+    """Fine detail that was drawn over that of the true pictures; 1 is right.
+
+    Args:
+        drawn: ``(B, 3, H, W)`` in [0, 1].
+        true: ``(B, 3, H, W)`` in [0, 1].
+        weights: ``(H, W)``: where it counts.
+
+    Returns:
+        A scalar: ratio of the mean absolute Laplacians of the lower halves.
+    """
+    kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], device=drawn.device)[None, None]
+    half = drawn.shape[-2] // 2
+
+    def detail(faces: Tensor) -> Tensor:
+        grey = faces.mean(dim=1, keepdim=True)[:, :, half:]
+        edges = functional.conv2d(grey, kernel).abs()[:, 0]  # (B, H/2 - 2, W - 2)
+        return (edges * weights[half + 1 : -1, 1:-1]).mean()
+
+    return detail(drawn) / detail(true).clamp(min=1e-6)

@@ -24,10 +24,9 @@ from lipwright.speech import EXPERT_LEAD, FRAME_LEAD, cut_windows, window_starts
 from lipwright.training.augment import (
     PictureChange,
     change_picture,
-    change_speech,
     draw_picture_change,
-    draw_speech_change,
 )
+from lipwright.training.voices import change_speech, draw_speech_change
 
 NUM_FRAMES = 5  # of a window: 0.2 s
 NUM_CANDIDATES = 12  # windows of speech among which the expert has to find the right one
@@ -68,7 +67,7 @@ class WindowSource(Protocol):
         ...
 
 
-class _Drawer:
+class ClipDrawer:
     """Draws clips, and what is the same in both kinds of batch."""
 
     def __init__(self, clips: Clips, config: WindowConfig, *, min_frames: int) -> None:
@@ -88,12 +87,15 @@ class _Drawer:
         self._probabilities = weights / weights.sum()
 
     def rng(self, step: int) -> np.random.Generator:
+        """What decides everything about a batch."""
         return np.random.default_rng([self.config.seed, step])
 
     def clip(self, rng: np.random.Generator) -> PackReader:
+        """Any clip, speakers and puppets balanced as asked for."""
         return self.clips.open(int(rng.choice(self._indices, p=self._probabilities)))
 
     def picture_change(self, rng: np.random.Generator) -> PictureChange:
+        """Another light and place, if pictures are changed at all."""
         return draw_picture_change(rng) if self.config.with_picture_changes else PictureChange()
 
     def speech(
@@ -131,7 +133,9 @@ class ExpertWindows:
             CorpusError: If no clip is long enough.
         """
         _require_divisor(config, windows_per_clip)
-        self._drawer = _Drawer(clips, config, min_frames=max(_PITCH * windows_per_clip, _SHORTEST))
+        self._drawer = ClipDrawer(
+            clips, config, min_frames=max(_PITCH * windows_per_clip, _SHORTEST)
+        )
         self._windows_per_clip = windows_per_clip
 
     def batch(self, step: int) -> Batch:
@@ -182,7 +186,9 @@ class MotionWindows:
             CorpusError: If no clip is long enough.
         """
         _require_divisor(config, windows_per_clip)
-        self._drawer = _Drawer(clips, config, min_frames=max(_PITCH * windows_per_clip, _SHORTEST))
+        self._drawer = ClipDrawer(
+            clips, config, min_frames=max(_PITCH * windows_per_clip, _SHORTEST)
+        )
         self._windows_per_clip = windows_per_clip
 
     def batch(self, step: int) -> Batch:
@@ -244,7 +250,7 @@ class GeneratorWindows:
         Raises:
             CorpusError: If no clip is long enough, or one has no landmarks.
         """
-        self._drawer = _Drawer(clips, config, min_frames=_SHORTEST)
+        self._drawer = ClipDrawer(clips, config, min_frames=_SHORTEST)
         self._with_motion = with_motion
         self._single_until = single_until
 

@@ -1,0 +1,32 @@
+"""The patch discriminator: shapes, scales, refusals."""
+
+import pytest
+import torch
+
+from lipwright.errors import ConfigError
+from lipwright.models.build import build_network
+from lipwright.models.patches import PatchDiscriminator, PatchDiscriminatorConfig
+
+
+@torch.no_grad()
+def test_it_judges_patches_at_two_scales() -> None:
+    judge = PatchDiscriminator(PatchDiscriminatorConfig(resolution=96, width=4))
+    judged = judge(torch.rand(2, 3, 48, 96))
+    assert judged.shape == (2, 6 * 12 + 3 * 6)
+
+
+@torch.no_grad()
+def test_a_patch_is_judged_by_what_is_near_it() -> None:
+    torch.manual_seed(0)
+    judge = PatchDiscriminator(PatchDiscriminatorConfig(resolution=96, width=4))
+    face = torch.rand(1, 3, 48, 96)
+    changed = face.clone()
+    changed[:, :, :4, :4] = 0
+    before, after = (judge(x)[0, : 6 * 12].reshape(6, 12) for x in (face, changed))
+    assert before[0, 0] != after[0, 0]
+    assert torch.equal(before[:, 8:], after[:, 8:])
+
+
+def test_an_impossible_shape_is_refused() -> None:
+    with pytest.raises(ConfigError, match="multiple of 32 from 96 on, got 100"):
+        build_network("discriminator", "patches", {"resolution": 100})
