@@ -1,11 +1,11 @@
-# Two commands: `make demo` lip-syncs a real face, `make test` runs every check.
-# Both set up .venv on their own; PYTHON may name any Python from 3.11 on.
+# `make demo` lip-syncs a real face, `make test` runs every check, `make bench` measures speed.
+# All set up .venv on their own; PYTHON may name any Python from 3.11 on.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: $(VENV)/demo.done
 	$(BIN)/python demo/demo.py
@@ -18,6 +18,9 @@ test: $(VENV)/test.done
 	$(BIN)/deptry .
 	$(BIN)/pytest -n 2
 
+bench: $(VENV)/test.done
+	$(BIN)/python benchmarks/bench.py
+
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
@@ -27,7 +30,7 @@ $(VENV)/demo.done: $(BIN)/python pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/test.done: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) -e '.[train,test,lint]'
+	$(PIP) -e '.[train,test,lint,onnxruntime]'
 	touch $@
 
 clean:

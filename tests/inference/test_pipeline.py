@@ -214,7 +214,9 @@ def test_a_speech_shorter_than_a_window_is_said(
 def test_a_picture_without_a_face_is_said(speech: Path, out: Path) -> None:
     wall = out.parent.parent / "wall.png"
     cv2.imwrite(str(wall), np.full((200, 200, 3), 120, dtype=np.uint8))
-    with pytest.raises(NoFaceError, match=r"no face in any of the 30 frames.*wall\.png.*--min-face"):
+    with pytest.raises(
+        NoFaceError, match=r"no face in any of the 30 frames.*wall\.png.*--min-face"
+    ):
         lipwright.sync(wall, speech, out)
 
 

@@ -43,7 +43,9 @@ def test_weights_that_do_not_fit_are_refused_with_the_names(tmp_path: Path) -> N
 
 
 def test_unknown_architectures_and_options_are_refused() -> None:
-    with pytest.raises(ConfigError, match="unknown generator architecture 'unet'; known: compact"):
+    with pytest.raises(
+        ConfigError, match="unknown generator architecture 'unet'; known: articulated, compact"
+    ):
         build_network("generator", "unet", {})
     with pytest.raises(ConfigError, match="unknown network option 'widht'; did you mean 'width'"):
         build_network("generator", "compact", {"widht": 4})

@@ -38,7 +38,7 @@ COLUMNS = 41
 
 @pytest.fixture(scope="module")
 def long_corpus(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pack_corpus(tmp_path_factory.mktemp("long"), astronaut, num_frames=80)
+    return make_pack_corpus(tmp_path_factory.mktemp("long"), astronaut, num_frames=90)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_speech_and_motion_stay_together_at_any_tempo(long_corpus: Path, tempo: 
     middle = batch["places"] + COLUMNS // 2
     loudness = torch.gather(batch["mel"].mean(dim=2)[:, 0], 1, middle)  # (B, N)
     gap = (batch["articulation"] @ mouth_numbers())[..., 0]
-    assert float(correlations(loudness[..., None], gap[..., None]).mean()) > 0.9
+    assert float(correlations(loudness[..., None], gap[..., None]).mean()) > 0.8
 
 
 def test_nobody_speaks_where_the_mouth_rests(long_corpus: Path) -> None:

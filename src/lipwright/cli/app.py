@@ -55,6 +55,17 @@ app.command(
     """,
 )
 app.command(
+    "lipwright.cli.cache:cache_app",
+    name="cache",
+    help="""Show what is kept to make the next job faster, or clear it.
+
+    Where faces are in videos that were rendered before, compiled networks, verdicts on precision,
+    converted models; all in Lipwright's home.
+
+    For example: lipwright cache clear tracks
+    """,
+)
+app.command(
     "lipwright.cli.doctor:doctor_command",
     name="doctor",
     help="""Say what this machine has, what will be used of it, and how fast that is.

@@ -3,14 +3,20 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, default_name_transform
 
 from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.cli.progress import bars
 from lipwright.inference import Progress, SyncOptions, sync
 
 DEFAULTS = SyncOptions()
+_FLAGS = {"use_cache": "cache"}  # so that the other one is --no-cache
 _LABELS = {"track": "tracking the face", "render": "rendering"}
+
+
+def _flag(name: str) -> str:
+    """Of a field of the options: its name with dashes, but for a few."""
+    return default_name_transform(_FLAGS.get(name, name))
 
 
 def sync_command(
@@ -19,7 +25,7 @@ def sync_command(
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     model: str = DEFAULT_MODEL,
-    options: Annotated[SyncOptions, Parameter(name="*")] = DEFAULTS,
+    options: Annotated[SyncOptions, Parameter(name="*", name_transform=_flag)] = DEFAULTS,
 ) -> None:
     """Render a video of a face saying a speech.
 

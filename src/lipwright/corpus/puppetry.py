@@ -23,6 +23,7 @@ _LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 _STEADY = (33, 133, 362, 263, 168, 6, 197, 195)
 _OUTER_LIPS = (61, 0, 291, 17)
 SUPERSAMPLING = 2  # the warp is computed on pixels of half the size
+_TINT = 0.25  # share, as an exponent, of the difference of two skins that is taken for the light's
 _SUBPIXEL = 4  # bits behind the point in OpenCV's polygons
 _MOTION_STARTS, _MOTION_FULL = 0.35, 0.75  # from the eyes (0) to the mouth (1): motion fades in
 _ANCHOR_MARGIN = 0.02  # of the canvas, outside its border
@@ -260,11 +261,17 @@ def _pull(
 
 
 def _light(driver: Driver, portrait: Portrait) -> NDArray[np.float32]:
-    """``(3,)``: brightness and colour of the portrait's lower face over the driver's."""
+    """``(3,)``: brightness of the portrait's lower face over the driver's, and some of its colour.
+
+    Skins differ in colour, teeth do not: all of the ratio would give a pale face yellow teeth.
+    """
     rest = rest_frame(driver.points, 0.0)
     theirs = _lower_face(driver.crops[rest], driver.points[rest])
     ours = _lower_face(portrait.canvas, portrait.points)
-    return np.asarray(np.clip(ours / np.maximum(theirs, 1), 0.4, 2.5), dtype=np.float32)
+    ratio = ours / np.maximum(theirs, 1)
+    brightness = float(ours.mean() / max(theirs.mean(), 1))
+    light = brightness * (ratio / brightness) ** _TINT
+    return np.asarray(np.clip(light, 0.4, 2.5), dtype=np.float32)
 
 
 def _lower_face(picture: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -81,6 +81,9 @@ class SyncOptions:
     precision: PrecisionChoice = "auto"
     """Of its arithmetic: ``auto`` takes the fastest of ``int8``, ``bf16`` and ``fp32`` that this
     CPU is made for and that draws the same; in mode ``released`` it is ``fp32``."""
+    use_cache: bool = True
+    """Keep where the face is in a video, so that the next job on it need not look again. See:
+    lipwright cache."""
 
     def __post_init__(self) -> None:
         require_choice(self.face_choice)

@@ -5,6 +5,7 @@ thread of its own, so memory does not grow with the video and the first frame is
 """
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -15,13 +16,13 @@ from numpy.typing import NDArray
 from lipwright.composite import paste_native
 from lipwright.errors import NoFaceError
 from lipwright.faces.crop import widen
-from lipwright.faces.follow import Face, FollowConfig, Followed, follow_face
+from lipwright.faces.follow import Eyes, Face, FollowConfig, Followed, follow_face
 from lipwright.inference.ahead import run_ahead
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Job, Outcome
 from lipwright.inference.reference import FaceView, ReferenceKeeper, middle, view_size
 from lipwright.inference.schedule import TAIL_SECONDS, Schedule, Shown, show
-from lipwright.inference.sight import NativeEyes
+from lipwright.inference.trackcache import TrackCache, Wanted
 from lipwright.media import NativeFrame, encodable, read_native, rgb_region
 from lipwright.speech import Mel, aligned_starts, cut_windows
 
@@ -90,7 +91,13 @@ class Tally:
 
 
 def stream_job(
-    job: Job, mel: Mel, duration: Fraction, *, eyes: NativeEyes, backend: GeneratorBackend
+    job: Job,
+    mel: Mel,
+    duration: Fraction,
+    *,
+    eyes: Eyes[NativeFrame],
+    backend: GeneratorBackend,
+    tracks: TrackCache | None = None,
 ) -> Generator[Drawn, None, None]:
     """Render a job frame by frame.
 
@@ -100,6 +107,7 @@ def stream_job(
         duration: Of the speech, in seconds.
         eyes: Find the face.
         backend: Draws.
+        tracks: Known ones, which save looking; without them the face is always followed anew.
 
     Yields:
         The frames of the output, in order; closing it stops every stage.
@@ -111,7 +119,9 @@ def stream_job(
     schedule = Schedule(fps=job.fps, duration=duration, tail=_tail(job, duration))
     config = FollowConfig(choice=job.options.face_choice, crop=backend.crop)
     shown = run_ahead(
-        _shown(job, schedule, eyes, config), depth=FOLLOW_AHEAD, name="lipwright-follow"
+        _shown(job, schedule, eyes, config=config, tracks=tracks),
+        depth=FOLLOW_AHEAD,
+        name="lipwright-follow",
     )
     painter = _Painter(mel, backend)
     drawn = run_ahead(painter.paint(shown), depth=DRAWN_AHEAD, name="lipwright-draw")
@@ -132,15 +142,27 @@ def stream_job(
 
 
 def _shown(
-    job: Job, schedule: Schedule, eyes: NativeEyes, config: FollowConfig
+    job: Job,
+    schedule: Schedule,
+    eyes: Eyes[NativeFrame],
+    *,
+    config: FollowConfig,
+    tracks: TrackCache | None,
 ) -> Iterator[Shown[SourceFrame]]:
     # A still is brought to the encoder's format once, not each time that it is shown.
     frames = (
         (encodable(frame) if frame.is_still else frame, frame.time)
         for frame in read_native(job.face)
     )
-    followed = follow_face(frames, eyes, config)
-    return show(followed, schedule, time_of=lambda source: source.time)
+    if tracks is None:
+        followed = follow_face(frames, eyes, config)
+        yield from show(followed, schedule, time_of=lambda source: source.time)
+        return
+    wanted = Wanted(
+        source=job.face, min_face=job.options.min_face, config=config, until=schedule.duration
+    )
+    with closing(tracks.follow(frames, eyes, wanted)) as known:  # what is new is kept at the end
+        yield from show(known, schedule, time_of=lambda source: source.time)
 
 
 def _tail(job: Job, duration: Fraction) -> int:

@@ -1,6 +1,13 @@
 """What is being said, as the networks see it: the mel front end and the windows cut from it."""
 
 from lipwright.speech.mel import FRONT_END, MEL_RATE, NUM_MELS, SILENCE, Mel, mel_spectrogram
+from lipwright.speech.stream import (
+    MEL_LOOK_AHEAD,
+    LiveWindows,
+    MelStream,
+    SpeechResampler,
+    live_window,
+)
 from lipwright.speech.windows import (
     ALIGNMENTS,
     EXPERT_LEAD,
@@ -18,15 +25,20 @@ __all__ = [
     "EXPERT_LEAD",
     "FRAME_LEAD",
     "FRONT_END",
+    "MEL_LOOK_AHEAD",
     "MEL_RATE",
     "NUM_MELS",
     "SILENCE",
     "WINDOW_LENGTH",
     "Alignment",
+    "LiveWindows",
     "Mel",
+    "MelStream",
+    "SpeechResampler",
     "aligned_starts",
     "cut_windows",
     "frame_lead",
+    "live_window",
     "mel_spectrogram",
     "window_starts",
 ]

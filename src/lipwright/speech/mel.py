@@ -14,6 +14,7 @@ from lipwright.errors import MediaError
 SAMPLE_RATE = 16_000
 HOP_SAMPLES = 200
 WINDOW_SAMPLES = 800  # also the length of the Fourier transform
+HALF_WINDOW = WINDOW_SAMPLES // 2  # samples from a column's middle to its end
 MEL_RATE = SAMPLE_RATE // HOP_SAMPLES  # columns per second: 80
 NUM_MELS = 80
 LOWEST_HZ, HIGHEST_HZ = 55.0, 7600.0
@@ -27,6 +28,7 @@ FRONT_END = (
 _CHUNK_COLUMNS = 4096  # columns transformed at a time, so that memory does not grow with length
 
 Mel = NDArray[np.float32]
+Samples = NDArray[np.float32]
 
 
 def mel_spectrogram(speech: NDArray[np.float32]) -> Mel:
@@ -45,11 +47,63 @@ def mel_spectrogram(speech: NDArray[np.float32]) -> Mel:
     """
     if speech.ndim != 1 or speech.size == 0:
         raise MediaError(f"speech must be a non-empty (N,) array, got shape {speech.shape}")
+    require_finite(speech)
+    return log_mel(reflect(emphasise(speech), before=HALF_WINDOW, after=HALF_WINDOW))
+
+
+def require_finite(speech: NDArray[np.float32]) -> None:
+    """Make sure that no sample is NaN or infinite.
+
+    Raises:
+        MediaError: If one is.
+    """
     if not np.isfinite(speech).all():
         raise MediaError("speech holds NaN or infinite samples; clean it before this step")
-    emphasised = np.append(speech[:1], speech[1:] - np.float32(PREEMPHASIS) * speech[:-1])
-    padded = _reflect(emphasised, WINDOW_SAMPLES // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[::HOP_SAMPLES]
+
+
+def emphasise(speech: NDArray[np.float32], *, before: np.float32 | None = None) -> Samples:
+    """Lift the high frequencies: each sample less most of the one before it.
+
+    Args:
+        speech: ``(N,)`` float32, at least one sample.
+        before: The sample before the first; None at the beginning of the speech, where it is 0.
+
+    Returns:
+        ``(N,)`` float32, a new array.
+    """
+    emphasised = speech.copy()
+    emphasised[1:] -= np.float32(PREEMPHASIS) * speech[:-1]
+    if before is not None:
+        emphasised[0] -= np.float32(PREEMPHASIS) * before
+    return emphasised
+
+
+def reflect(samples: Samples, *, before: int, after: int) -> Samples:
+    """Continue a signal by its mirror image.
+
+    Args:
+        samples: ``(N,)`` float32, at least one sample. One alone is repeated, having nothing to be
+            mirrored in; a signal shorter than what is asked for is mirrored to and fro.
+        before: Samples to put in front.
+        after: Samples to put behind.
+
+    Returns:
+        ``(before + N + after,)`` float32.
+    """
+    return np.pad(samples, (before, after), mode="reflect" if samples.size > 1 else "edge")
+
+
+def log_mel(emphasised: Samples) -> Mel:
+    """Turn every whole window of emphasised speech, one each hop, into a column.
+
+    Args:
+        emphasised: ``(N,)`` float32, at least 800 samples.
+
+    Returns:
+        ``(80, 1 + (N - 800) // 200)`` float32 in [-4, 4]. The last bit of a number may depend on
+        how many columns there are: a product of matrices may be summed in another order.
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW_SAMPLES)[::HOP_SAMPLES]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES)  # periodic
     columns = [
         _log_mel(frames[start : start + _CHUNK_COLUMNS] * hann)
@@ -65,12 +119,6 @@ def _log_mel(frames: NDArray[np.float64]) -> NDArray[np.float32]:
     levels = 1.6 * np.log10(np.maximum(1e-5, mel)) + 2.4
     clipped: NDArray[np.float32] = np.clip(levels, SILENCE, CEILING).astype(np.float32)
     return clipped
-
-
-def _reflect(samples: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    # numpy repeats the reflection when the signal is shorter than the padding; one sample has
-    # nothing to be reflected in and is repeated instead.
-    return np.pad(samples, width, mode="reflect" if samples.size > 1 else "edge")
 
 
 @cache

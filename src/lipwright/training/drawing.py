@@ -19,7 +19,6 @@ from lipwright.faces import MOUTH_ROW
 from lipwright.faces.points import shape_of_mouth
 from lipwright.models.articulated import Drawing
 from lipwright.models.build import build_network, load_network, resolution_of, save_network
-from lipwright.models.discriminator import lower_half
 from lipwright.models.landmarks import LandmarkNet
 from lipwright.training.average import running_mean
 from lipwright.training.drawing_windows import DrawingWindows
@@ -50,6 +49,7 @@ WEIGHTS_NAME = "drawing.safetensors"
 _EVALUATION_SEED = 977
 _PENALTY_EVERY = 16  # steps, as lazy regularisation has it (Karras et al. 2020)
 _SHEET_ROWS, _SHEET_COLUMNS = 8, 3
+_MOUTH = (0.5, 0.9, 0.2, 0.8)  # top, bottom, left, right of mouth and chin, as shares of the side
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +63,8 @@ class DrawingRecipe:
     landmarks: Path
     """Weights of the landmark network: it finds the reference's mouth, and its layers say how
     alike two faces are."""
+    start: Path | None = None
+    """Weights of an earlier run to begin with; by default fresh ones."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """What is trained."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -112,6 +114,8 @@ class DrawingTrainer:
         )
         landmarks, _ = load_network(recipe.landmarks, kind="landmarks")
         cast(Drawing, drawing).landmarks.load_state_dict(landmarks.state_dict())
+        if recipe.start is not None:
+            _begin_with(recipe.start, drawing)
         self._perception = Perception(cast(LandmarkNet, landmarks))
         self._engine.place(self._perception)
         self._drawing, self._optimizer = self._engine.prepare(
@@ -176,7 +180,7 @@ class DrawingTrainer:
             loss = loss + weight * terms["drawing/perception"]
         if weight := recipe.adversarial.at(step):
             self._judge.requires_grad_(False)
-            terms["drawing/adversarial"] = -self._judge(lower_half(drawn)).mean()
+            terms["drawing/adversarial"] = -self._judge(_around_mouth(drawn)).mean()
             self._judge.requires_grad_(True)
             loss = loss + weight * terms["drawing/adversarial"]
         found = {name: float(term.detach()) for name, term in terms.items()}
@@ -186,7 +190,7 @@ class DrawingTrainer:
         )
         self._mean.update_parameters(self._engine.unwrap(self._drawing))
         if recipe.adversarial.at(step):
-            found |= self._step_judge(lower_half(drawn.detach()), lower_half(true))
+            found |= self._step_judge(_around_mouth(drawn.detach()), _around_mouth(true))
         return found
 
     def _step_judge(self, drawn: Tensor, true: Tensor) -> dict[str, float]:
@@ -273,6 +277,26 @@ class DrawingTrainer:
                 training_data=self._recipe.data.description,
             ),
         )
+
+
+def _begin_with(path: Path, drawing: nn.Module) -> None:
+    earlier, meta = load_network(path, kind="drawing")
+    try:
+        drawing.load_state_dict(earlier.state_dict())
+    except RuntimeError as err:
+        raise ConfigError(
+            f"{path} holds a network of the dimensions {dict(meta.config)}; the recipe must ask "
+            f"for the same"
+        ) from err
+
+
+def _around_mouth(faces: Tensor) -> Tensor:
+    """What the discriminator sees: elsewhere drawn pixels are the reference's own, and true.
+
+    ``(B, 3, R, R)`` -> ``(B, 3, 0.4 R, 0.6 R)``.
+    """
+    top, bottom, left, right = (round(share * faces.shape[-1]) for share in _MOUTH)
+    return faces[:, :, top:bottom, left:right]
 
 
 def _adam(network: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:

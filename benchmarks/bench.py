@@ -1,0 +1,315 @@
+"""The tables of speed that README shows, measured on this machine: `make bench`.
+
+    python benchmarks/bench.py                       # engines, whole jobs against the codec, stages
+    python benchmarks/bench.py --check               # and fail if a ratio has grown by a quarter
+    python benchmarks/bench.py --only memory         # 1 and 10 minutes of 1080p: takes long
+    python benchmarks/bench.py --model MINE.onnx
+
+A job is compared with merely transcoding its source: decode, x264 at the same settings, AAC, by the
+same library and threads. Both run in turn, several times, and the median of their ratios counts:
+times depend on the machine and on what else it does, ratios hardly.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess  # noqa: TID251 - a job is measured in a process of its own, as users run it
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from scenes import FPS, write_scene, write_speech
+
+import lipwright
+from lipwright.checkpoints import DEFAULT_LANDMARKS, DEFAULT_MODEL, model_path
+from lipwright.errors import LipwrightError
+from lipwright.faces import Mtcnn
+from lipwright.faces.follow import FollowConfig, follow_face
+from lipwright.faces.landmarks import Landmarker
+from lipwright.inference.engines import open_generator
+from lipwright.inference.machine import this_machine
+from lipwright.inference.model import runnable_model
+from lipwright.inference.openvino_backend import cpu_capabilities
+from lipwright.inference.sight import NativeEyes
+from lipwright.media import NativeWriter, read_native
+
+SPEECH = Path(__file__).parents[1] / "demo" / "speech.flac"
+BASELINE = Path(__file__).parent / "baseline.json"
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+SECONDS = 30
+ROUNDS = 5
+WORSE = 1.25  # a ratio that grew by more than this fails the check
+TABLES = ("engines", "jobs", "stages", "starts", "memory")
+Table = list[list[str]]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--only", choices=TABLES, action="append")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="write the ratios as the new baseline")
+    parser.add_argument("--job", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.job:
+        run_job(*arguments.job)
+        return
+    wanted = arguments.only or [table for table in TABLES if table != "memory"]
+    ratios: dict[str, float] = {}
+    print_machine()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "engines" in wanted:
+            show("Faces a second", engines(arguments.model))
+        if "jobs" in wanted:
+            table, ratios = jobs(folder, arguments.model, arguments.seconds, arguments.rounds)
+            show("Whole jobs against the codec", table)
+        if "stages" in wanted:
+            show("Where the time goes, ms a frame at 720p", stages(folder, arguments.model))
+        if "starts" in wanted:
+            show("Starts, seconds", starts(folder, arguments.model))
+        if "memory" in wanted:
+            show("Memory, 1080p", memory(folder, arguments.model))
+    if arguments.keep:
+        BASELINE.write_text(json.dumps(ratios, indent=2) + "\n", encoding="utf-8")
+    if arguments.check:
+        check(ratios)
+
+
+def print_machine() -> None:
+    """Say what is measured on, and of what."""
+    machine = this_machine(capabilities=cpu_capabilities())
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    ).stdout.strip()
+    print(
+        f"{machine.cpu}, {machine.cores} cores, {', '.join(machine.instructions)}; Python "
+        f"{sys.version.split()[0]}, OpenVINO {version('openvino')}, PyAV {version('av')}; "
+        f"lipwright {version('lipwright')} at {commit or 'no commit'}"
+    )
+
+
+def show(title: str, table: Table) -> None:
+    """Print a table in Markdown."""
+    print(f"\n**{title}**\n")
+    for index, row in enumerate(table):
+        print("| " + " | ".join(row) + " |")
+        if index == 0:
+            print("|" + "---|" * len(row))
+
+
+def engines(model: str) -> Table:
+    """Faces a second of one model in each engine and precision that is there."""
+    path = runnable_model(model)
+    table: Table = [["engine", "precision", "one at a time", "eight", "sixteen"]]
+    for device, precision in (("cpu", "fp32"), ("cpu", "bf16"), ("cpu", "int8")):
+        try:
+            backend, choice = open_generator(path, device=device, precision=precision)  # type: ignore[arg-type]
+        except LipwrightError as err:
+            table.append(["OpenVINO", precision, str(err).split(";")[0], "", ""])
+            continue
+        rng = np.random.default_rng(0)
+        rates = []
+        for batch in (1, 8, 16):
+            faces = rng.integers(0, 256, (batch, backend.resolution, backend.resolution, 3))
+            faces = faces.astype(np.uint8)
+            mel = rng.uniform(-4, 4, (batch, 1, 80, backend.columns)).astype(np.float32)
+            seconds = median_time(partial(backend.draw, faces, faces, mel), rounds=15)
+            rates.append(f"{batch / seconds:.0f}")
+        table.append([choice.engine, precision, *rates])
+    return table
+
+
+def median_time(work: Callable[[], object], *, rounds: int) -> float:
+    """Median seconds of a piece of work; the first round is out."""
+    work()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def jobs(folder: Path, model: str, seconds: float, rounds: int) -> tuple[Table, dict[str, float]]:
+    """Whole jobs, each in a process of its own, in turn with transcoding."""
+    table: Table = [["source", "job", "frames a second", "transcode", "job / transcode"]]
+    ratios = {}
+    for name, (width, height) in SIZES.items():
+        scene = write_scene(folder / f"{name}.mp4", width=width, height=height, seconds=seconds)
+        speech = write_speech(SPEECH, folder / "speech.wav", seconds=seconds)
+        pairs = []
+        for _ in range(rounds):
+            pair = [
+                in_process(kind, scene, speech, model)["seconds"] for kind in ("sync", "transcode")
+            ]
+            pairs.append(pair)
+        job, codec = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratios[name] = statistics.median(a / b for a, b in pairs)
+        table.append(
+            [
+                f"{name}, {seconds:.0f} s",
+                f"{job:.1f} s",
+                f"{seconds * FPS / job:.0f}",
+                f"{codec:.1f} s",
+                f"{ratios[name]:.2f}",
+            ]
+        )
+    return table, ratios
+
+
+def in_process(kind: str, scene: Path, speech: Path, model: str) -> dict[str, float]:
+    """Run one job in a process of its own: its seconds, and the peak of its memory in MB."""
+    command = [sys.executable, __file__, "--job", kind, str(scene), str(speech), model]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def run_job(kind: str, scene: str, speech: str, model: str) -> None:
+    """What a process of its own does: print seconds and memory as JSON."""
+    started = time.perf_counter()
+    first: float | None = None
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.mp4"
+        if kind == "transcode":
+            with NativeWriter(out, fps=Fraction(FPS), speech=Path(speech)) as writer:
+                for frame in read_native(Path(scene)):
+                    writer.write(frame)
+        else:
+
+            def note(_progress: object) -> None:
+                nonlocal first
+                first = first or time.perf_counter()
+
+            options = lipwright.SyncOptions(use_cache=False)
+            lipwright.sync(scene, speech, out, model=model, options=options, on_progress=note)
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    record = {"seconds": seconds, "megabytes": peak, "first": (first or started) - started}
+    print(json.dumps(record))
+
+
+def stages(folder: Path, model: str) -> Table:
+    """Cost of each stage by itself, one after the other over the same frames."""
+    width, height = SIZES["720p"]
+    scene = write_scene(folder / "stages.mp4", width=width, height=height, seconds=6)
+    backend, _ = open_generator(runnable_model(model))
+    eyes = NativeEyes(Mtcnn(), Landmarker(model_path(DEFAULT_LANDMARKS)), min_face=0.1)
+    costs: dict[str, float] = {}
+    before = 0.0
+
+    def add(stage: str, work: Callable[[], int]) -> None:
+        nonlocal before
+        started = time.perf_counter()
+        count = work()
+        now = 1000 * (time.perf_counter() - started) / count
+        costs[stage] = now - before
+        before = now
+
+    def followed() -> object:
+        frames = ((frame, frame.time) for frame in read_native(scene))
+        return follow_face(frames, eyes, FollowConfig())
+
+    add("decode", lambda: sum(1 for _ in read_native(scene)))
+    add("follow the face", lambda: sum(1 for _ in followed()))  # type: ignore[attr-defined]
+    kept = list(islice(followed(), 48))  # type: ignore[call-overload]
+    before = 0.0
+    rng = np.random.default_rng(0)
+    size = backend.resolution
+    faces = rng.integers(0, 256, (8, size, size, 3)).astype(np.uint8)
+    mel = rng.uniform(-4, 4, (8, 1, 80, backend.columns)).astype(np.float32)
+    costs["draw"] = 1000 * median_time(lambda: backend.draw(faces, faces, mel), rounds=9) / 8
+    face = faces[0].astype(np.float32) / 255
+    with_face = [k for k in kept if k.face is not None]
+    costs["cut out and paste"] = (
+        1000
+        * median_time(lambda: [cut_and_paste(k, face, size) for k in with_face], rounds=3)
+        / len(with_face)
+    )
+    out = folder / "stages-out.mp4"
+
+    def encode() -> None:
+        with NativeWriter(out, fps=Fraction(FPS), speech=None) as writer:
+            for k in kept:
+                writer.write(k.frame)
+
+    costs["encode"] = 1000 * median_time(encode, rounds=3) / len(kept)
+    total = sum(costs.values())
+    rows = [[stage, f"{cost:.2f}", f"{cost / total:.0%}"] for stage, cost in costs.items()]
+    return [["stage", "ms", "share"], *rows]
+
+
+def cut_and_paste(followed: object, face: object, size: int) -> object:
+    """What a frame costs beside drawing."""
+    from lipwright.composite import paste_native  # noqa: PLC0415
+    from lipwright.media import rgb_region  # noqa: PLC0415
+
+    rgb_region(followed.frame, followed.face.box, size=size)  # type: ignore[attr-defined]
+    return paste_native(followed.frame, face, box=followed.face.box)  # type: ignore[attr-defined, arg-type]
+
+
+def starts(folder: Path, model: str) -> Table:
+    """How long it takes to begin."""
+    width, height = SIZES["720p"]
+    scene = write_scene(folder / "start.mp4", width=width, height=height, seconds=4)
+    speech = write_speech(SPEECH, folder / "start.wav", seconds=4)
+    firsts = [in_process("sync", scene, speech, model)["first"] for _ in range(4)]
+    rows = [["first frame rendered (median of 3, caches warm)", statistics.median(firsts[1:])]]
+    for what, command in (
+        ("lipwright --help", [str(Path(sys.executable).parent / "lipwright"), "--help"]),
+        ("import lipwright", [sys.executable, "-c", "import lipwright"]),
+        ("python alone", [sys.executable, "-c", "pass"]),
+    ):
+        run = lambda c=command: subprocess.run(c, capture_output=True, check=True)  # noqa: E731, S603
+        rows.append([what, median_time(run, rounds=5)])
+    return [["", "s"], *[[str(what), f"{value:.2f}"] for what, value in rows]]
+
+
+def memory(folder: Path, model: str) -> Table:
+    """Peak memory and time a frame, of a short and a long job."""
+    width, height = SIZES["1080p"]
+    table: Table = [["source", "peak RSS, MB", "ms a frame"]]
+    for minutes in (1, 10):
+        seconds = 60 * minutes
+        scene = write_scene(folder / f"{minutes}.mp4", width=width, height=height, seconds=seconds)
+        speech = write_speech(SPEECH, folder / f"{minutes}.wav", seconds=seconds)
+        found = in_process("sync", scene, speech, model)
+        per_frame = 1000 * found["seconds"] / (seconds * FPS)
+        table.append([f"{minutes} min", f"{found['megabytes']:.0f}", f"{per_frame:.1f}"])
+        scene.unlink()
+    return table
+
+
+def check(ratios: dict[str, float]) -> None:
+    """Compare ratios with those that were kept; leave with 1 if one has grown."""
+    before = json.loads(BASELINE.read_text(encoding="utf-8"))
+    grown = {
+        name: (before[name], ratio)
+        for name, ratio in ratios.items()
+        if name in before and ratio > WORSE * before[name]
+    }
+    for name, (old, new) in grown.items():
+        print(f"{name}: job / transcode was {old:.2f}, is {new:.2f}", file=sys.stderr)
+    if grown:
+        sys.exit(1)
+    print(f"\nno ratio has grown by more than {WORSE - 1:.0%} ({BASELINE.name})")
+
+
+if __name__ == "__main__":
+    main()

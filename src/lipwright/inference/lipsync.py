@@ -1,0 +1,103 @@
+"""Render many videos with networks that are loaded once: the front door for programs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lipwright.checkpoints import DEFAULT_MODEL
+from lipwright.errors import ConfigError
+from lipwright.inference.engines import DeviceChoice, EngineChoice, PrecisionChoice
+from lipwright.inference.job import Progress, SyncOptions, SyncResult
+from lipwright.inference.pipeline import Models, run_job
+
+USUAL = SyncOptions()
+
+
+class LipSync:
+    """A model that is loaded once and renders as many videos as it is asked for.
+
+    ``sync`` may be called from several threads at once; the frames are those that each job would
+    have had by itself. Jobs then draw in turns, and look for faces side by side.
+
+        lip_sync = lipwright.LipSync()
+        for speech in speeches:
+            lip_sync.sync("anna.mp4", speech, speech.with_suffix(".mp4"))
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        device: DeviceChoice = "auto",
+        precision: PrecisionChoice = "auto",
+        accept_licence: str | None = None,
+    ) -> None:
+        """Load the generator, the landmark network and the detector.
+
+        Args:
+            model: Name of a model, or path of an ``.onnx`` file or of a checkpoint, which is
+                converted.
+            device: Where the generator runs; see :class:`SyncOptions`.
+            precision: Of its arithmetic; see there.
+            accept_licence: Licence that the user accepts, where the model needs it.
+
+        Raises:
+            CheckpointError: If the model is unknown or damaged.
+            LicenceError: If the model's licence was not accepted; nothing is loaded then.
+            ConfigError: If the device or the precision is unknown or not there.
+            MissingExtraError: If the device that is asked for needs a library that is not
+                installed.
+        """
+        options = SyncOptions(device=device, precision=precision, accept_licence=accept_licence)
+        self._models = Models(model, options)
+        _, self._engine = self._models.generator("lipwright")
+        self._models.warm(USUAL.min_face)
+
+    @property
+    def model(self) -> str:
+        """Which model draws: its name or path."""
+        return self._models.name
+
+    @property
+    def engine(self) -> EngineChoice:
+        """What it runs in, and why; in mode ``released`` that may be another."""
+        return self._engine
+
+    def sync(
+        self,
+        face: str | Path,
+        speech: str | Path,
+        out: str | Path,
+        *,
+        options: SyncOptions | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> SyncResult:
+        """Render a video of a face saying a speech, as :func:`lipwright.sync` does.
+
+        Args:
+            face: A video or a picture that shows the face.
+            speech: A recording or a video whose sound is the speech.
+            out: The video to write: .mp4, .mkv or .mov. Two jobs that run at once need two.
+            options: How. Device and precision are those of this object.
+            on_progress: Called after every frame rendered, in the thread of the job.
+
+        Returns:
+            What was made.
+
+        Raises:
+            MediaError: If an input cannot be read or used, or the output cannot be written.
+            NoFaceError: If no frame shows a face.
+            ConfigError: If a setting is out of range, or asks for another device or precision.
+        """
+        options = options or USUAL
+        own, engine = self._models.options, self._engine
+        pairs = {
+            "device": (options.device, (own.device, engine.device)),
+            "precision": (options.precision, (own.precision, engine.precision)),
+        }
+        for name, (asked, there) in pairs.items():
+            if asked not in ("auto", *there):
+                raise ConfigError(
+                    f"options ask for {name} {asked!r}, this LipSync has {there[1]!r}; make "
+                    f"another one: LipSync({self.model!r}, {name}={asked!r})"
+                )
+        return run_job(self._models, face, speech, out, options=options, on_progress=on_progress)

@@ -1,0 +1,337 @@
+"""Where a face is in a video is kept, and what is kept gives the very frames again."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lipwright.faces.boxes import Detection
+from lipwright.faces.follow import FollowConfig, Followed, follow_face
+from lipwright.faces.landmarks import FaceLandmarks
+from lipwright.faces.points import FIVE_POINTS, NUM_LANDMARKS
+from lipwright.inference import content, trackcache
+from lipwright.inference.trackcache import SUFFIX, Track, TrackCache, Wanted
+
+FIVE = np.array([(-0.4, -0.75), (0.4, -0.75), (0, -0.2), (-0.3, 0.25), (0.3, 0.25)])
+NETWORK = "0" * 64
+CUT, GONE = 20, range(30, 36)  # frames at which the shot changes, and without a face
+
+
+@dataclass
+class FakeEyes:
+    """Sees a face wander through frames that are numbers, and counts its looks."""
+
+    num_detected: int = 0
+    num_located: int = 0
+    seed: int = 0
+    rng: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+
+    def detect(self, frame: int) -> list[Detection]:
+        self.num_detected += 1
+        if frame in GONE:
+            return []
+        points = (self._middle(frame) + 50 * FIVE).astype(np.float32)
+        box = np.concatenate([points.min(0), points.max(0)])
+        return [Detection(box=box, landmarks=points, score=0.9)]
+
+    def landmarks(self, frame: int, _box: NDArray[np.float32]) -> FaceLandmarks:
+        self.num_located += 1
+        middle = self._middle(frame) if frame not in GONE else (1e4, 1e4)
+        points = np.full((NUM_LANDMARKS, 2), middle, dtype=np.float32)
+        for places, offset in zip(FIVE_POINTS, FIVE, strict=True):
+            points[list(places)] += (50 * offset).astype(np.float32)
+        points += self.rng.normal(0, 0.1, points.shape).astype(np.float32)
+        yaw, pitch = self.rng.normal(size=2).astype(np.float32).tolist()
+        return FaceLandmarks(points=points, yaw=yaw, pitch=pitch)
+
+    def thumbnail(self, frame: int) -> NDArray[np.uint8]:
+        return np.full((9, 16, 3), 40 if frame < CUT else 200, dtype=np.uint8)
+
+    def width(self, _frame: int) -> int:
+        return 640
+
+    @staticmethod
+    def _middle(frame: int) -> NDArray[np.float64]:
+        return np.array([200 + 3 * frame, 150 + frame], dtype=np.float64)
+
+
+def frames(num: int = 60) -> Iterator[tuple[int, Fraction]]:
+    for index in range(num):
+        yield index, Fraction(index * 1001, 30000)
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Wanted:
+    source = tmp_path / "face.mp4"
+    source.write_bytes(b"a video" * 1000)
+    return Wanted(source=source, min_face=0.1, config=FollowConfig(), until=Fraction(100))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> TrackCache:
+    return TrackCache(tmp_path / "tracks", landmarks=NETWORK)
+
+
+@pytest.fixture
+def tracks(tmp_path: Path) -> Path:
+    return tmp_path / "tracks"
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{SUFFIX}")) if folder.exists() else []
+
+
+def followed_until(
+    cache: TrackCache, eyes: FakeEyes, wanted: Wanted, *, num: int = 60
+) -> list[Followed[int]]:
+    """What a job takes: frames up to the first one that it does not need."""
+    taken = []
+    stream = cache.follow(frames(num), eyes, wanted)
+    for followed in stream:
+        taken.append(followed)
+        if followed.time >= wanted.until:
+            break
+    stream.close()
+    return taken
+
+
+def assert_same(a: list[Followed[int]], b: list[Followed[int]]) -> None:
+    assert [(f.frame, f.time, f.shot) for f in a] == [(f.frame, f.time, f.shot) for f in b]
+    for one, other in zip(a, b, strict=True):
+        assert (one.face is None) == (other.face is None)
+        if one.face is None or other.face is None:
+            continue
+        assert np.array_equal(one.face.box, other.face.box)
+        assert one.face.box.dtype == other.face.box.dtype
+        first, second = one.face.landmarks, other.face.landmarks
+        assert (first is None) == (second is None)
+        if first is not None and second is not None:
+            assert np.array_equal(first.points, second.points)
+            assert (first.yaw, first.pitch) == (second.yaw, second.pitch)
+
+
+def test_the_first_job_gets_what_it_gets_without_a_cache(cache: TrackCache, wanted: Wanted) -> None:
+    plain = list(follow_face(frames(), FakeEyes(), wanted.config))
+    assert {f.shot for f in plain} == {0, 1}
+    assert any(f.face is not None and f.face.landmarks is None for f in plain)  # bridged
+    assert_same(followed_until(cache, FakeEyes(), wanted), plain)
+
+
+def test_the_second_job_gets_the_same_to_the_last_bit_without_looking(
+    cache: TrackCache, wanted: Wanted
+) -> None:
+    first = followed_until(cache, FakeEyes(), wanted)
+    eyes = FakeEyes(seed=1)
+    assert_same(followed_until(cache, eyes, wanted), first)
+    assert (eyes.num_detected, eyes.num_located) == (0, 0)
+
+
+def test_a_job_that_read_a_part_serves_jobs_that_need_no_more(
+    cache: TrackCache, wanted: Wanted
+) -> None:
+    followed_until(cache, FakeEyes(), replace(wanted, until=Fraction(1)))
+    eyes = FakeEyes()
+    followed_until(cache, eyes, replace(wanted, until=Fraction(1, 2)))
+    followed_until(cache, eyes, replace(wanted, until=Fraction(1)))
+    assert eyes.num_detected == 0
+
+
+def test_a_job_that_needs_more_follows_the_face_anew_and_keeps_that(
+    cache: TrackCache, wanted: Wanted, tracks: Path
+) -> None:
+    followed_until(cache, FakeEyes(), replace(wanted, until=Fraction(1, 2)))
+    longer = followed_until(cache, FakeEyes(), wanted)
+    assert_same(longer, list(follow_face(frames(), FakeEyes(), wanted.config)))
+    assert len(kept(tracks)) == 1
+    eyes = FakeEyes()
+    assert_same(followed_until(cache, eyes, wanted), longer)
+    assert eyes.num_detected == 0
+
+
+def test_a_shorter_track_never_replaces_a_longer_one(
+    cache: TrackCache, wanted: Wanted, tracks: Path
+) -> None:
+    slow = cache.follow(frames(), FakeEyes(), replace(wanted, until=Fraction(1, 2)))
+    next(slow)  # a job that began before the other one ended
+    followed_until(cache, FakeEyes(), wanted)
+    slow.close()
+    assert len(Track.read(*kept(tracks))) == 60
+
+
+def test_anything_that_a_track_depends_on_makes_it_another_one(
+    cache: TrackCache, wanted: Wanted, tracks: Path
+) -> None:
+    followed_until(cache, FakeEyes(), wanted)
+    other_network = TrackCache(tracks, landmarks="1" * 64)
+    others = [
+        (cache, replace(wanted, min_face=0.2)),
+        (cache, replace(wanted, config=FollowConfig(choice="central"))),
+        (cache, replace(wanted, config=FollowConfig(smoothing=Fraction(1, 7)))),
+        (other_network, wanted),
+    ]
+    for number, (cache_, other) in enumerate(others, start=2):
+        eyes = FakeEyes()
+        followed_until(cache_, eyes, other)
+        assert eyes.num_detected > 0
+        assert len(kept(tracks)) == number
+
+
+def test_a_file_is_known_by_its_content_not_by_its_name(
+    cache: TrackCache, wanted: Wanted, tmp_path: Path
+) -> None:
+    followed_until(cache, FakeEyes(), wanted)
+    copy = tmp_path / "another name.mp4"
+    copy.write_bytes(wanted.source.read_bytes())
+    eyes = FakeEyes()
+    followed_until(cache, eyes, replace(wanted, source=copy))
+    assert eyes.num_detected == 0
+    changed = bytearray(copy.read_bytes())
+    changed[-1] ^= 1
+    copy.write_bytes(changed)
+    followed_until(cache, eyes, replace(wanted, source=copy))
+    assert eyes.num_detected > 0
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(
+    cache: TrackCache, wanted: Wanted, tracks: Path
+) -> None:
+    stream = cache.follow(frames(), FakeEyes(), wanted)
+    next(stream)
+    wanted.source.write_bytes(b"another video")
+    stream.close()
+    assert kept(tracks) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign"])
+def test_a_damaged_track_is_dropped_and_made_anew_with_one_line(
+    cache: TrackCache,
+    wanted: Wanted,
+    tracks: Path,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = followed_until(cache, FakeEyes(), wanted)
+    (path,) = kept(tracks)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-100] ^= 8
+    path.write_bytes({"cut": whole[:-50], "flipped": bytes(flipped), "foreign": b"x"}[damage])
+    with caplog.at_level(logging.WARNING):
+        assert_same(followed_until(cache, FakeEyes(), wanted), first)
+    assert len(caplog.records) == 1
+    assert path.name in caplog.text
+    assert path.read_bytes() == whole
+
+
+def test_a_track_that_does_not_fit_the_frames_is_left_where_it_ends_to_fit(
+    cache: TrackCache, wanted: Wanted, tracks: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed_until(cache, FakeEyes(), wanted, num=40)  # it is whole: the video ended
+    eyes = FakeEyes()
+    longer = followed_until(cache, eyes, wanted, num=60)  # the same bytes, more frames
+    assert [f.frame for f in longer] == list(range(60))
+    assert longer[-1].face is not None
+    assert longer[40].shot > longer[39].shot
+    assert eyes.num_detected > 0
+    assert "does not fit" in caplog.text
+    assert kept(tracks) == []
+
+
+def test_the_tracks_used_longest_ago_make_room(tmp_path: Path, wanted: Wanted) -> None:
+    followed_until(TrackCache(tmp_path / "one", landmarks=NETWORK), FakeEyes(), wanted)
+    (one,) = kept(tmp_path / "one")
+    folder = tmp_path / "bounded"
+    cache = TrackCache(folder, landmarks=NETWORK, max_bytes=2 * one.stat().st_size + 100)
+    jobs = [replace(wanted, min_face=share / 10) for share in (1, 2, 3)]
+    followed_until(cache, FakeEyes(), jobs[0])
+    os.utime(kept(folder)[0], (time.time() - 100,) * 2)
+    followed_until(cache, FakeEyes(), jobs[1])
+    followed_until(cache, FakeEyes(), jobs[0])  # used again, so the other one is the oldest
+    second = next(path for path in kept(folder) if path.name != one.name)
+    os.utime(second, (time.time() - 50,) * 2)
+    followed_until(cache, FakeEyes(), jobs[2])
+    assert len(kept(folder)) == 2
+    assert second not in kept(folder)
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 2 * one.stat().st_size + 100
+
+
+def test_a_track_has_a_bounded_size(
+    cache: TrackCache, wanted: Wanted, tracks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trackcache, "MAX_FRAMES", 30)
+    assert len(followed_until(cache, FakeEyes(), wanted)) == 60
+    (path,) = kept(tracks)
+    assert len(Track.read(path)) == 30
+    assert path.stat().st_size < 30 * 1200 + 1000
+    eyes = FakeEyes()
+    followed_until(cache, eyes, replace(wanted, until=Fraction(1, 2)))
+    assert eyes.num_detected == 0
+    assert len(followed_until(cache, eyes, wanted)) == 60
+    assert eyes.num_detected > 0
+
+
+def test_a_folder_that_cannot_be_made_costs_the_cache_alone(tmp_path: Path, wanted: Wanted) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    cache = TrackCache(tmp_path / "file" / "tracks", landmarks=NETWORK)
+    assert len(followed_until(cache, FakeEyes(), wanted)) == 60
+
+
+# Large files are hashed while they are followed.
+
+
+def test_a_large_file_is_known_from_its_first_job_on_without_being_read_again(
+    cache: TrackCache, wanted: Wanted, tracks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed_until(cache, FakeEyes(), wanted)
+    (at_once,) = kept(tracks)
+    at_once.unlink()
+    monkeypatch.setattr(content, "HASHED_AT_ONCE", 100)
+    os.utime(wanted.source, (time.time() - 100,) * 2)
+    stream = cache.follow(frames(), FakeEyes(), wanted)
+    first = [next(stream)]
+    wait_for_hashing()
+    first += list(stream)
+    assert kept(tracks) == [at_once]  # the same key, however it was found
+    monkeypatch.delattr(content.FileContent, "_hash")
+    eyes = FakeEyes()
+    assert_same(followed_until(cache, eyes, wanted), first)
+    assert eyes.num_detected == 0
+
+
+def test_a_large_file_that_was_just_written_is_hashed_again(
+    cache: TrackCache, wanted: Wanted, tracks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "HASHED_AT_ONCE", 100)
+    os.utime(wanted.source)  # time stamps would not tell a change of this moment
+    stream = cache.follow(frames(), FakeEyes(), wanted)
+    next(stream)
+    wait_for_hashing()
+    stream.close()
+    assert list(tracks.glob("*.known")) == []
+
+
+def test_a_job_does_not_wait_for_the_hash_of_a_large_file(
+    cache: TrackCache, wanted: Wanted, tracks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(content, "HASHED_AT_ONCE", 100)
+    monkeypatch.setattr(content.FileContent, "_hash", lambda _self: None)  # never done
+    assert len(followed_until(cache, FakeEyes(), wanted)) == 60
+    assert kept(tracks) == []
+
+
+def wait_for_hashing() -> None:
+    import threading  # noqa: PLC0415
+
+    for thread in threading.enumerate():
+        if thread.name == "lipwright-hash":
+            thread.join(10)
