@@ -230,7 +230,7 @@ def test_a_damaged_track_is_dropped_and_made_anew_with_one_line(
         assert_same(followed_until(cache, FakeEyes(), wanted), first)
     assert len(caplog.records) == 1
     assert path.name in caplog.text
-    assert path.read_bytes() == whole
+    assert len(Track.read(path)) == 60
 
 
 def test_a_track_that_does_not_fit_the_frames_is_left_where_it_ends_to_fit(

@@ -6,16 +6,21 @@ import pytest
 
 from lipwright.errors import ConfigError
 from lipwright.models.build import build_network
+from lipwright.training.drawing import DrawingRecipe
+from lipwright.training.hearing import HearingRecipe
 from lipwright.training.recipe import ExpertRecipe, GeneratorRecipe, Term, load_recipe, to_record
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 EXPERTS = sorted(RECIPES.glob("*_expert.toml"))
+TEACHERS = sorted(RECIPES.glob("*_teacher.toml"))
+DRAWINGS = sorted(RECIPES.glob("*_drawing*.toml"))
+HEARINGS = sorted(RECIPES.glob("*_hearing.toml"))
 GENERATORS = sorted(path for path in RECIPES.glob("*_generator*.toml"))
 
 MINIMAL = 'expert = "e"\n[data]\ncorpus = "c"\n[run]\nsteps = 5\n'
 
 
-@pytest.mark.parametrize("path", EXPERTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*EXPERTS, *TEACHERS], ids=lambda path: path.stem)
 def test_every_expert_recipe_is_read_and_its_network_built(path: Path) -> None:
     recipe = load_recipe(path, ExpertRecipe)
     build_network("expert", recipe.network.architecture, recipe.network.options)
@@ -31,7 +36,27 @@ def test_every_generator_recipe_is_read_and_its_networks_built(path: Path) -> No
     assert recipe.sync.start < recipe.run.steps
 
 
+@pytest.mark.parametrize("path", DRAWINGS, ids=lambda path: path.stem)
+def test_every_drawing_recipe_is_read_and_its_networks_built(path: Path) -> None:
+    recipe = load_recipe(path, DrawingRecipe)
+    build_network("drawing", recipe.network.architecture, recipe.network.options)
+    judge = recipe.discriminator
+    build_network("discriminator", judge.architecture, judge.options)
+
+
+@pytest.mark.parametrize("path", HEARINGS, ids=lambda path: path.stem)
+def test_every_hearing_recipe_is_read_and_its_network_built(path: Path) -> None:
+    recipe = load_recipe(path, HearingRecipe)
+    build_network("hearing", recipe.network.architecture, recipe.network.options)
+
+
 def test_all_recipes_are_there() -> None:
+    assert {path.stem for path in (*TEACHERS, *DRAWINGS, *HEARINGS)} == {
+        "default_drawing",
+        "default_drawing_detail",
+        "default_hearing",
+        "motion_teacher",
+    }
     assert {path.stem for path in EXPERTS} == {
         "default_expert",
         "default_motion_expert",

@@ -41,7 +41,7 @@ Measured on the demo's speech and a still as the mean difference from the faces 
 speech gives, in levels of 255 under the mask. A generator of 65 columns that waits 200 ms: silence
 2.70, held and fading over 8, 16, 32 and 64 columns 2.05, 1.77, 1.63 and 1.73, held as it is 1.69.
 The one of 16 columns that waits 80 ms: 1.06; 0.76, 0.70, 0.66 and 0.64; 0.62."""
-_KERNEL_REACH = 17  # samples at the lower of two rates that the resampler may be behind
+_KERNEL_REACH = 33  # samples at the lower rate: the resampler begins with a whole kernel
 _LOWEST_RATE, _HIGHEST_RATE = 8_000, 192_000
 _MOST_PHASES = 4096  # frames looked at for the longest wait: enough for rates like 29.97
 

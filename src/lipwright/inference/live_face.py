@@ -1,0 +1,204 @@
+"""Prepare a face to speak live: a still, or an idle clip that is played to and fro.
+
+Everything that costs time and does not depend on the speech is done once, up front: decoding,
+finding and following the face, and laying the reference onto it.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipwright.checkpoints import DEFAULT_LANDMARKS, model_path
+from lipwright.errors import ConfigError, NoFaceError
+from lipwright.faces import CropRule, Mtcnn
+from lipwright.faces.crop import widen
+from lipwright.faces.follow import Eyes, Face, FollowConfig, Followed, follow_face
+from lipwright.faces.landmarks import Landmarker
+from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.job import STILL_FPS, SyncOptions
+from lipwright.inference.reference import FaceView, ReferenceKeeper, middle, view_size
+from lipwright.inference.sight import NativeEyes
+from lipwright.inference.streaming import BATCH_SIZE
+from lipwright.media import NativeFrame, encodable, read_native, rgb_region
+from lipwright.media.retime import TOLERANCE
+
+log = logging.getLogger(__name__)
+
+IDLE_BYTES = 512 * 2**20
+"""Of all that is kept of a face: some 6 s of 1920x1080 at 25 frames a second, 15 s of 1280x720."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedFace:
+    """What the generator needs to know of a face, but for the speech."""
+
+    box: NDArray[np.float32]
+    """``(4,)`` what is drawn of the frame, in upright display pixels."""
+    target: NDArray[np.uint8]
+    """``(R, R, 3)`` uint8 RGB: the face as it is."""
+    reference: NDArray[np.uint8]
+    """``(R, R, 3)`` uint8 RGB: the face at rest, laid onto it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdleFrame:
+    """A frame of somebody who does not speak yet."""
+
+    frame: NativeFrame
+    """In its own pixel format; a still in that of the encoder."""
+    face: PreparedFace | None
+    """None where none is seen: the frame is passed through."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdleFace:
+    """A face that is ready to speak; sessions may share it, none changes it."""
+
+    frames: tuple[IdleFrame, ...]
+    """At a constant rate; one of a still."""
+    fps: Fraction
+    """Frames a second."""
+    resolution: int
+    """R: height and width in pixels of the faces that it was prepared for."""
+    crop: CropRule
+    """The rule of the boxes that it was prepared with."""
+
+    def at(self, step: int) -> IdleFrame:
+        """The frame that is shown after so many: forward to the end, back, and so on."""
+        return self.frames[to_and_fro(step, len(self.frames))]
+
+
+def to_and_fro(step: int, length: int) -> int:
+    """Place after so many steps from the first of ``length`` places to the last and back."""
+    period = max(1, 2 * (length - 1))
+    return min(step % period, period - step % period) if length > 1 else 0
+
+
+def prepare_face(
+    face: str | Path,
+    backend: GeneratorBackend,
+    *,
+    fps: Fraction = STILL_FPS,
+    options: SyncOptions | None = None,
+    eyes: Eyes[NativeFrame] | None = None,
+    max_bytes: int = IDLE_BYTES,
+) -> IdleFace:
+    """Make a face ready to speak.
+
+    The references are those that the offline flow takes on its first way through the clip.
+
+    Args:
+        face: A picture, or a clip of a few seconds of somebody who does not speak. Its sound is
+            not heard, and its rate becomes ``fps`` by repeating and dropping frames.
+        backend: That will draw; its resolution and crop rule are asked for.
+        fps: Frames a second of what will be shown.
+        options: Which face is followed, and how small it may be.
+        eyes: That find it; by default the detector and landmarks of the offline flow.
+        max_bytes: Of what is kept. What lies behind is not used, which is logged.
+
+    Raises:
+        MediaError: If the file cannot be read.
+        NoFaceError: If no frame shows a face.
+        ConfigError: If the rate or the bound is out of range.
+    """
+    if fps <= 0 or max_bytes < 1:
+        raise ConfigError(f"fps and max_bytes must be above 0, got {fps} and {max_bytes}")
+    path, options = Path(face), options or SyncOptions()
+    eyes = eyes or NativeEyes(
+        Mtcnn(min_face=options.min_face),
+        Landmarker(model_path(DEFAULT_LANDMARKS)),
+        min_face=options.min_face,
+    )
+    frames = (
+        (encodable(frame) if frame.is_still else frame, frame.time) for frame in read_native(path)
+    )
+    config = FollowConfig(choice=options.face_choice, crop=backend.crop)
+    followed = at_rate(follow_face(frames, eyes, config), fps)
+    kept: list[IdleFrame] = []
+    room = max_bytes
+    for prepared in _prepared(followed, backend):
+        room -= _num_bytes(prepared)
+        if room < 0 and kept:
+            log.warning(
+                "only the first %.1f s of %s are used: the rest does not fit into %d bytes",
+                len(kept) / fps,
+                path,
+                max_bytes,
+            )
+            break
+        kept.append(prepared)
+    if not any(prepared.face for prepared in kept):
+        raise NoFaceError(
+            f"no face in any of the {len(kept)} frames looked at in '{path}'; faces smaller than "
+            f"{options.min_face:.0%} of the picture are not looked for (min_face)"
+        )
+    return IdleFace(frames=tuple(kept), fps=fps, resolution=backend.resolution, crop=backend.crop)
+
+
+def at_rate(
+    followed: Iterable[Followed[NativeFrame]], fps: Fraction
+) -> Iterator[Followed[NativeFrame]]:
+    """Bring frames to a constant rate, as ``media.retime`` does: the last that has begun is shown.
+
+    Args:
+        followed: In the order of time.
+        fps: Frames a second of what comes out.
+
+    Yields:
+        One frame per ``1 / fps``; the last one once.
+    """
+    shown: Followed[NativeFrame] | None = None
+    num_out = 0
+    for now in followed:
+        while shown is not None and num_out / fps + TOLERANCE < now.time:
+            yield shown
+            num_out += 1
+        shown = now
+    if shown is not None:
+        yield shown
+
+
+def _prepared(
+    followed: Iterator[Followed[NativeFrame]], backend: GeneratorBackend
+) -> Iterator[IdleFrame]:
+    """Lay the reference onto each face, as the offline flow does: it looks some frames ahead."""
+    keeper, shot = ReferenceKeeper(backend.resolution), 0
+    while batch := list(islice(followed, BATCH_SIZE)):
+        views = [None if f.face is None else _view(f.frame, f.face, backend) for f in batch]
+        for index, (source, view) in enumerate(zip(batch, views, strict=True)):
+            if view is None or source.face is None:
+                yield IdleFrame(frame=source.frame, face=None)
+                continue
+            if source.shot != shot:
+                keeper.forget()
+                shot = source.shot
+            ahead = zip(batch[index:], views[index:], strict=True)
+            keeper.offer([v for f, v in ahead if v is not None and f.shot == shot])
+            # Copies, so that the wider view is not kept in memory.
+            prepared = PreparedFace(
+                box=source.face.box,
+                target=middle(view.picture, backend.resolution).copy(),
+                reference=keeper.reference_for(view).copy(),
+            )
+            yield IdleFrame(frame=source.frame, face=prepared)
+
+
+def _view(frame: NativeFrame, face: Face, backend: GeneratorBackend) -> FaceView:
+    size = view_size(backend.resolution)
+    wide = widen(face.box, size / backend.resolution)
+    points = None
+    if face.landmarks is not None:
+        scale = size / (wide[2:] - wide[:2])
+        points = ((face.landmarks.points - wide[:2]) * scale).astype(np.float32)
+    return FaceView(picture=rgb_region(frame, wide, size=size), points=points)
+
+
+def _num_bytes(idle: IdleFrame) -> int:
+    num = sum(plane.nbytes for plane in idle.frame.planes())
+    return num if idle.face is None else num + idle.face.target.nbytes + idle.face.reference.nbytes
