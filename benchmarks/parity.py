@@ -87,7 +87,7 @@ def synthetic() -> None:
 def trained(corpus: Path) -> None:
     """The shipped generator: two rows, and how fast each precision is."""
     calibration, checks = GeneratorInputs(corpus, resolution=96).calibration_and_checks()
-    graph = read_onnx(model_path("lipwright-96"))[0]
+    graph = read_onnx(model_path("lipwright-160"))[0]
     made = quantise(graph, calibration, checks=checks)
     networks = {name: one_thread(graph, hint) for name, hint in HINTS.items()}
     networks["int8"] = one_thread(made.model, "f32")

@@ -218,7 +218,7 @@ def test_a_model_put_there_by_hand_is_read_once_and_written_down(
     (home / "models").mkdir(parents=True)
     (home / "models" / "by.hand.onnx").write_bytes(real.read_bytes())
     entry = by_name()["by.hand"]
-    assert (entry.kind, entry.resolution, entry.licence) == ("generator", 96, "Apache-2.0")
+    assert (entry.kind, entry.resolution, entry.licence) == ("generator", 160, "Apache-2.0")
     assert entry.source == "converted"
     monkeypatch.setattr(registry, "read_onnx_metadata", None)
     assert by_name()["by.hand"] == entry

@@ -68,7 +68,7 @@ def test_wrong_use_leaves_with_two(words: list[str], capsys: pytest.CaptureFixtu
         (["sync", "nobody.mp4", "b.wav", "-o", "c.mp4"], "no such file: 'nobody.mp4'"),
         (["sync", "a.mp4", "b.wav", "-o", "none/c.mp4"], "folder 'none' does not exist"),
         (["sync", "a.mp4", "b.wav", "-o", "c.gif"], "unknown kind of video '.gif'"),
-        (["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--model", "x"], "known: lipwright-96"),
+        (["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--model", "x"], "known: lipwright-160"),
         (["prepare", "nowhere", "--to", "corpus"], "no such folder: 'nowhere'"),
         (
             ["puppets", "nowhere", "--to", "corpus", "--landmarks", "none.tflite"],
@@ -117,7 +117,7 @@ def test_an_interrupt_leaves_with_130(
 def test_models_are_listed_with_licence_and_size(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models") == 0
     told = capsys.readouterr().out
-    assert "lipwright-96" in told
+    assert "lipwright-160" in told
     assert "Apache-2.0" in told
     assert "missing" not in told
 

@@ -45,7 +45,7 @@ def test_a_converted_model_stands_in_the_list_and_goes_back(
 def test_a_name_that_is_taken_is_refused_before_anything_is_written(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    taken = checkpoint.rename(tmp_path / "lipwright-96.pth")
+    taken = checkpoint.rename(tmp_path / "lipwright-160.pth")
     assert run("convert", taken) == 1
     assert "taken by a shipped model" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "home").exists()

@@ -111,7 +111,7 @@ def test_a_pull_that_fails_says_what_to_do(
         ("far", "http://127.0.0.1:9/w.pth: no connection"),
         ("other", f"gave another file (SHA-256 {SHA256}, expected {'0' * 64})"),
         ("fat", "no model 'fat'; did you mean 'far'?"),
-        ("lipwright-96", "comes with Lipwright"),
+        ("lipwright-160", "comes with Lipwright"),
     ):
         assert run("models", "pull", name) == 1
         told = capsys.readouterr()
@@ -150,7 +150,7 @@ def test_a_narrow_table_folds_and_loses_nothing(
     assert max(len(line) for line in lines) <= columns
     assert "…" not in "".join(lines)
     if columns == 80:
-        for name in ("lipwright-96", "lipwright-expert", "lipwright-landmarks"):
+        for name in ("lipwright-160", "lipwright-expert", "lipwright-landmarks"):
             assert any(line.split()[:1] == [name] for line in lines)
     first = [line.split(" ")[0] for line in lines]  # no name has a space
     assert LONG in "".join(first)

@@ -111,7 +111,7 @@ def test_a_pair_without_a_face_is_told_and_does_not_stop_the_rest(report: Report
 
 
 def test_a_report_says_how_it_was_made(report: Report, folder: Path) -> None:
-    assert report.title == "Evaluation of lipwright-96"
+    assert report.title == "Evaluation of lipwright-160"
     for topic, name in (
         ("model", DEFAULT_MODEL),
         ("expert", DEFAULT_EXPERT),

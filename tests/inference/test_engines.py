@@ -252,13 +252,23 @@ def test_compiled_networks_that_were_not_used_for_longest_make_room(tmp_path: Pa
     assert openvino_backend.MAX_COMPILED_BYTES <= 2**30
 
 
-def test_a_job_says_what_it_was_drawn_by_and_the_released_way_is_fp32(
+def test_a_job_says_what_it_was_drawn_by(
     astronaut_file: Path, demo_speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_a_cpu_with(monkeypatch, BF16)
     differing_by(monkeypatch, bf16=0.001)
     out = tmp_path / "out.mp4"
-    options = SyncOptions(mode="released", device="cpu")
+    options = SyncOptions(device="cpu")
     result = lipwright.sync(astronaut_file, demo_speech, out, options=options)
-    assert (result.engine.engine, result.engine.precision) == ("openvino", "fp32")
+    assert (result.engine.engine, result.engine.precision) == ("openvino", "bf16")
     assert result.engine.reason
+
+
+def test_the_released_way_refuses_a_model_that_hears_longer_windows(
+    astronaut_file: Path, demo_speech: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="16 mel columns, the model hears 65"):
+        lipwright.sync(
+            astronaut_file, demo_speech, tmp_path / "o.mp4", options=SyncOptions(mode="released")
+        )
+    assert not list(tmp_path.iterdir())

@@ -245,7 +245,9 @@ def test_a_path_of_a_model_is_taken_and_an_unknown_one_is_said() -> None:
 def test_options_that_ask_for_another_engine_are_refused(
     lip_sync: LipSync, astronaut_file: Path, speech: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=r"device 'mps'.*LipSync\('lipwright-96', device='mps'\)"):
+    with pytest.raises(
+        ConfigError, match=r"device 'mps'.*LipSync\('lipwright-160', device='mps'\)"
+    ):
         lip_sync.sync(astronaut_file, speech, tmp_path / "o.mp4", options=SyncOptions(device="mps"))
     same = SyncOptions(device="cpu", precision=lip_sync.engine.precision)
     assert lip_sync.sync(astronaut_file, speech, tmp_path / "o.mp4", options=same).num_synced == 30

@@ -248,7 +248,7 @@ def test_an_output_that_is_an_input_is_refused(
 def test_an_unknown_model_lists_the_known_ones(
     astronaut_file: Path, speech: Path, out: Path
 ) -> None:
-    with pytest.raises(CheckpointError, match=r"unknown model 'wav2lop'; known: lipwright-96"):
+    with pytest.raises(CheckpointError, match=r"unknown model 'wav2lop'; known: lipwright-160"):
         lipwright.sync(astronaut_file, speech, out, model="wav2lop")
 
 

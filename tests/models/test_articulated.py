@@ -138,3 +138,16 @@ def test_an_impossible_hearing_is_refused(options: dict[str, int], message: str)
 def test_an_impossible_drawing_is_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build_network("drawing", "articulated", options)
+
+
+@torch.no_grad()
+def test_no_pixel_turns_colder_than_the_one_that_was_moved_there() -> None:
+    torch.manual_seed(4)
+    drawing = Drawing(SMALL).eval()
+    given = faces(1, 96)
+    given[:, 3:] = torch.tensor([0.6, 0.5, 0.4])[None, :, None, None]  # skin
+    torch.nn.init.constant_(drawing.output.bias[:4], -5)  # red goes down by half
+    drawn = drawing(torch.zeros(1, ARTICULATION_LENGTH), given)[:, :, 48:]
+    assert float((drawn[:, 1] - drawn[:, 0]).max()) <= 1e-5
+    assert float((drawn[:, 2] - drawn[:, 0]).max()) <= 1e-5
+    assert float(drawn[:, 0].max()) < 0.55

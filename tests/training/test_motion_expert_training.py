@@ -154,6 +154,6 @@ def test_the_door_knows_experts_from_other_networks(tmp_path: Path) -> None:
     assert isinstance(open_meter(on_pixels), ExpertOffsetMeter)
     assert isinstance(open_meter(model_path(DEFAULT_EXPERT)), MotionOffsetMeter)
     with pytest.raises(CheckpointError, match="holds a generator, an expert is needed"):
-        open_meter(model_path("lipwright-96"))
+        open_meter(model_path("lipwright-160"))
     with pytest.raises(CheckpointError, match="no such model file"):
         open_meter(tmp_path / "gone.onnx")

@@ -72,16 +72,16 @@ class ModelEntry:
         return self.path.stat().st_size if self.is_on_disk else self.size
 
 
-DEFAULT_MODEL = "lipwright-96"
+DEFAULT_MODEL = "lipwright-160"
 DEFAULT_EXPERT = "lipwright-expert"
 DEFAULT_LANDMARKS = "lipwright-landmarks"
 _SHA256 = {
-    DEFAULT_MODEL: "afee87790912a6e1da925dcf79c31e8e3c7fc5149c762cda9b6fd469953e1331",
+    DEFAULT_MODEL: "aedff40fbdccf4375bb3552bf2be7937e00de93bb8eff2120b07eab9b4733271",
     DEFAULT_EXPERT: "f91ff061f872eb87635680e3341fa90776140fc024bdf60aa11aec7c467485c6",
     DEFAULT_LANDMARKS: "02a4865ae488a853d26c059de88bec42431472e4fcda1abcb7d96d5c474ace07",
 }
 _SHIPPED = (  # name, kind, resolution
-    (DEFAULT_MODEL, "generator", 96),
+    (DEFAULT_MODEL, "generator", 160),
     (DEFAULT_EXPERT, "expert", 96),
     (DEFAULT_LANDMARKS, "landmarks", 128),
 )

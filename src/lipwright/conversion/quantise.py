@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+from openvino import opset13 as ops
 from openvino.passes import ConstantFolding, Manager
 
 from lipwright.checkpoints import openvino_core, read_onnx
@@ -26,7 +27,6 @@ BOUND = 2e-2  # of values in [0, 1]: five steps of a pixel's 255
 # Share of the bound that the check rows may use up: the worst of rows to come lies further out.
 MARGIN = 0.7
 _BATCH = 8  # rows at a time
-_NUM_RANKING = 32  # rows on which layers are compared with each other
 _CONVOLUTIONS = (
     "Convolution",
     "ConvolutionBackpropData",
@@ -36,18 +36,25 @@ _CONVOLUTIONS = (
 # Matrix products stay fp32: they are a hundredth of the work, but a moment of speech that goes
 # beyond the calibrated range there moves the whole picture (by 0.08, on held-out speech).
 # What has no weights is cheap too, and NNCF gives all that meets in a sum or a concatenation one
-# scale, so that colours lose their last bits to features six times as large.
+# scale, so that colours lose their last bits to features six times as large. And of
+# places, 8 bits would leave whole pixels.
 _IN_FULL = (
     "MatMul",
     "Add",
+    "AvgPool",
     "Concat",
     "Divide",
+    "Interpolate",
     "Maximum",
     "Minimum",
     "Multiply",
+    "Power",
     "ReduceL2",
+    "ReduceSum",
     "Subtract",
 )
+# Between a quantiser and the convolution that it is for.
+_REARRANGING = ("Reshape", "Slice", "Split", "Squeeze", "StridedSlice", "Transpose", "Unsqueeze")
 Rows = Mapping[str, NDArray[np.float32]]
 Outputs = list[NDArray[np.float32]]
 
@@ -71,8 +78,9 @@ def quantise(
 ) -> Quantised:
     """Quantise a network's convolutions, as many as a bound permits.
 
-    All are quantised at first. If that is too far from fp32, those that lose most stay fp32: how
-    much each one loses by itself is measured once, and bisection finds how many have to stay.
+    All are quantised at first. If that is too far from fp32, those that lose most for
+    their work stay fp32: how much each one loses by itself is measured once, and bisection finds
+    how many have to stay.
 
     Args:
         model: The network in fp32, of any batch size; stays as it is.
@@ -95,16 +103,17 @@ def quantise(
             raise ConfigError(f"int8 needs rows to calibrate on and others to check; {name} has 0")
     graph = _folded(model)
     test = _Test(rows=checks, expected=_outputs(graph, checks))
-    first = _attempt(graph, calibration, in_full=(), test=test)
+    whole = _in_int8(graph, calibration)
+    first = _measured(whole, test)
     if first.difference <= MARGIN * bound:
         return first
     log.info("int8 of all convolutions is off by %.1e; ranking them", first.difference)
-    ranking = _ranked(graph, calibration, test=test.part(_NUM_RANKING))
+    ranking = _ranked(whole, graph, test=test)
     best, last = None, first
     too_few, enough = 0, len(ranking)  # in fp32; if all are, nothing is int8
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        last = _attempt(graph, calibration, in_full=ranking[:middle], test=test)
+        last = _measured(_spared(whole, graph, in_full=ranking[:middle]), test)
         log.info(
             "%d of %d convolutions in fp32: off by %.1e", middle, len(ranking), last.difference
         )
@@ -171,13 +180,6 @@ class _Test:
     rows: Rows
     expected: Outputs
 
-    def part(self, count: int) -> "_Test":
-        """The first rows of it."""
-        return _Test(
-            rows={name: rows[:count] for name, rows in self.rows.items()},
-            expected=[output[:count] for output in self.expected],
-        )
-
 
 def _folded(model: ov.Model) -> ov.Model:
     """A copy whose constants are computed, or NNCF would not take its biases for biases."""
@@ -187,25 +189,25 @@ def _folded(model: ov.Model) -> ov.Model:
     return graph
 
 
-def _ranked(graph: ov.Model, calibration: Rows, *, test: _Test) -> list[str]:
-    """Names of the convolutions, from the one that loses most when it alone is int8."""
-    layers = [
-        op.get_friendly_name() for op in _layers(graph) if op.get_type_name() in _CONVOLUTIONS
-    ]
-    sample = {name: rows[:_NUM_RANKING] for name, rows in calibration.items()}
+def _ranked(whole: ov.Model, graph: ov.Model, *, test: _Test) -> list[str]:
+    """Names of the convolutions, from the one that loses most for its work when it alone is int8.
+
+    Errors of layers add up as squares, so a small layer pays to be spared before a large one. On
+    all rows: what lies beyond a layer's range is rare, and one such row decides.
+    """
+    work = {op.get_friendly_name(): _multiply_adds(op) for op in _layers(whole) if _is_int8(op)}
+    layers = list(work)
     losses = {
-        layer: _attempt(
-            graph, sample, in_full=[other for other in layers if other != layer], test=test
+        layer: _measured(
+            _spared(whole, graph, in_full=[other for other in layers if other != layer]), test
         ).difference
         for layer in layers
     }
-    return sorted(layers, key=lambda layer: losses[layer], reverse=True)
+    return sorted(layers, key=lambda layer: losses[layer] ** 2 / work[layer], reverse=True)
 
 
-def _attempt(
-    graph: ov.Model, calibration: Rows, *, in_full: Sequence[str], test: _Test
-) -> Quantised:
-    """Quantise all convolutions but some."""
+def _in_int8(graph: ov.Model, calibration: Rows) -> ov.Model:
+    """A copy with all convolutions quantised."""
     nncf = _nncf()
     level = logging.getLogger("nncf").level
     nncf.set_log_level(logging.ERROR)
@@ -217,9 +219,7 @@ def _attempt(
                 nncf.Dataset(batches),
                 preset=nncf.QuantizationPreset.MIXED,
                 subset_size=len(batches),
-                ignored_scope=nncf.IgnoredScope(
-                    names=list(in_full), types=list(_IN_FULL), validate=False
-                ),
+                ignored_scope=nncf.IgnoredScope(types=list(_IN_FULL), validate=False),
                 advanced_parameters=nncf.AdvancedQuantizationParameters(
                     # By default ranges end at the mean of the samples' largest values: peaks are
                     # cut off.
@@ -231,6 +231,33 @@ def _attempt(
             )
     finally:
         nncf.set_log_level(level)
+    return model
+
+
+def _spared(whole: ov.Model, graph: ov.Model, *, in_full: Sequence[str]) -> ov.Model:
+    """A copy of a quantised network with some convolutions as they were before.
+
+    Ranges are measured in fp32, so they are the same whatever else is int8; calibrating again for
+    each choice of layers would take minutes each.
+    """
+    model, names = whole.clone(), set(in_full)
+    weights = {op.get_friendly_name(): op.input_value(1).get_node() for op in _layers(graph)}
+    for layer in _layers(model):
+        if layer.get_friendly_name() not in names:
+            continue
+        original = ops.constant(weights[layer.get_friendly_name()].data)
+        layer.input(1).replace_source_output(original.output(0))
+        quantiser = _quantiser(layer)
+        if quantiser is None:
+            continue
+        is_next = layer.input_value(0).get_node().get_type_name() == "FakeQuantize"
+        ports = [layer.input(0)] if is_next else list(quantiser.output(0).get_target_inputs())
+        for port in ports:
+            port.replace_source_output(quantiser.input_value(0))
+    return model
+
+
+def _measured(model: ov.Model, test: _Test) -> Quantised:
     found = _outputs(model, test.rows)
     pairs = zip(found, test.expected, strict=True)
     layers = _layers(model)
@@ -278,14 +305,23 @@ def _layers(model: ov.Model) -> list[ov.Node]:
 
 
 def _is_int8(layer: ov.Node) -> bool:
-    """Whether its weights are stored so; NNCF quantises weights and input together."""
+    """Whether its weights are stored so, and its input is quantised."""
     source = layer.input_value(1).get_node()
     while source.get_input_size():
         source = source.input_value(0).get_node()
-    return source.get_type_name() == "Constant" and source.get_element_type() in (
+    is_stored = source.get_type_name() == "Constant" and source.get_element_type() in (
         ov.Type.i8,
         ov.Type.u8,
     )
+    return is_stored and _quantiser(layer) is not None
+
+
+def _quantiser(layer: ov.Node) -> ov.Node | None:
+    """Of its input."""
+    source = layer.input_value(0).get_node()
+    while source.get_type_name() in _REARRANGING:
+        source = source.input_value(0).get_node()
+    return source if source.get_type_name() == "FakeQuantize" else None
 
 
 def _multiply_adds(layer: ov.Node) -> int:

@@ -4,13 +4,14 @@ Compiling takes longer than drawing a second of video, and most of that is saved
 cache. It never removes anything, so each network gets a folder, and the folders that were not used
 for longest go when all together grow too large.
 
-A reduced precision is compared with fp32 before it is trusted: see :func:`graph_difference`.
+A reduced precision is compared with fp32 before it is trusted: see :func:`graph_difference`. Of a
+generator that moves pixels, bf16 spares what computes places: see :func:`with_places_in_full`.
 """
 
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import cv2
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
+from openvino import opset13 as ops
+from openvino.passes import ConstantFolding, Manager
 
 from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.errors import CheckpointError
@@ -128,12 +131,58 @@ def compile_graph(
     Returns:
         The network, ready to run.
     """
-    options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    hint = _HINTS[precision]
+    if precision == "bf16" and any(op.get_type_name() == "GridSample" for op in model.get_ops()):
+        model, hint = with_places_in_full(model), "f32"  # where no type says otherwise
+    options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": hint}
     if num_threads is not None:
         options["INFERENCE_NUM_THREADS"] = num_threads
     if cache is not None:
         options["CACHE_DIR"] = str(cache)
     return openvino_core().compile_model(model, "CPU", options)
+
+
+def with_places_in_full(model: ov.Model) -> ov.Model:
+    """Have a generator that moves pixels compute in bf16, but places in fp32.
+
+    A place in a picture needs more than the 8 bits of bf16: half a pixel of 160 is lost at its
+    right edge, and squared distances lose it many times over. So whatever the drawn picture is
+    computed from without a convolution of both inputs stays fp32: landmarks, motion, the field
+    between them and what is sampled with it.
+
+    The types stand in the graph. OpenVINO's mark for layers that shall stay fp32
+    (``DisablePrecisionConversion``) is lost where its passes replace a layer by another.
+
+    Args:
+        model: In fp32; stays as it is.
+
+    Returns:
+        A copy, to be compiled with the hint ``f32``: what has a type keeps it.
+    """
+    graph, passes = model.clone(), Manager()
+    passes.register_pass(ConstantFolding())
+    passes.run_passes(graph)
+    order = graph.get_ordered_ops()
+    for index, op in enumerate(order):
+        op.set_friendly_name(f"{op.get_friendly_name()}#{index}")  # no two are the same
+    reduced = {_name(op) for op in order if _is_float(op)} - _in_full(order)
+    casts: dict[tuple[str, int, bool], ov.Output] = {}
+    for op in order:
+        is_reduced = _name(op) in reduced
+        for port in op.inputs():
+            source = port.get_source_output()
+            was_reduced = _name(source.get_node()) in reduced
+            if is_reduced == was_reduced or source.get_element_type() != ov.Type.f32:
+                continue
+            if op.get_type_name() == "Interpolate" and port.get_index():  # scales
+                continue
+            key = (_name(source.get_node()), source.get_index(), is_reduced)
+            if key not in casts:
+                casts[key] = ops.convert(source, "bf16" if is_reduced else "f32").output(0)
+            port.replace_source_output(casts[key])
+    graph.validate_nodes_and_infer_types()
+    passes.run_passes(graph)
+    return graph
 
 
 def graph_ports(model: ov.Model) -> dict[str, Shape]:
@@ -212,7 +261,7 @@ def graph_difference(candidate: Path, precision: Precision, reference: Path) -> 
         compile_graph(reduced, precision, num_threads=threads),
     ]
     worst = 0.0
-    for mel, faces in _rows(record.resolution, record.columns):
+    for mel, faces in graph_inputs(record.resolution, record.columns):
         drawn = []
         for network in networks:
             _poison_memory()
@@ -222,6 +271,43 @@ def graph_difference(candidate: Path, precision: Precision, reference: Path) -> 
             drawn.append(np.concatenate(results))
         worst = float(np.maximum(worst, np.abs(drawn[0] - drawn[1]).max()))  # NaN stays NaN
     return worst
+
+
+def _name(op: ov.Node) -> str:
+    return str(op.get_friendly_name())
+
+
+def _sources(op: ov.Node) -> list[ov.Node]:
+    """What an op is computed from, but constants."""
+    nodes = [value.get_node() for value in op.input_values()]
+    return [node for node in nodes if node.get_type_name() != "Constant"]
+
+
+def _is_float(op: ov.Node) -> bool:
+    is_port = op.get_type_name() in ("Constant", "Parameter", "Result")
+    return not is_port and op.get_output_element_type(0) == ov.Type.f32
+
+
+def _in_full(order: Sequence[ov.Node]) -> set[str]:
+    """Names of the ops that compute places, of all ops in order of computation."""
+    inputs: dict[str, frozenset[str]] = {}  # of the network, that each op depends on
+    for op in order:
+        own = {_name(op)} if op.get_type_name() == "Parameter" else set()
+        inputs[_name(op)] = frozenset(own).union(*(inputs[_name(s)] for s in _sources(op)))
+    full: set[str] = set()
+    todo = [op for op in order if op.get_type_name() == "Result"]
+    while todo:
+        op = todo.pop()
+        is_joint = len(inputs[_name(op)]) > 1
+        if _name(op) in full or (op.get_type_name() == "Convolution" and is_joint):
+            continue
+        full.add(_name(op))
+        todo.extend(_sources(op))
+    for op in order:  # what else is computed from these alone, such as the code of the motion
+        sources = {_name(source) for source in _sources(op)}
+        if sources and sources <= full and op.get_type_name() != "Convolution":
+            full.add(_name(op))
+    return full
 
 
 def _make_room(parent: Path, keep: Path, max_bytes: int) -> None:
@@ -247,7 +333,7 @@ def _poison_memory() -> None:
         del arrays
 
 
-def _rows(
+def graph_inputs(
     resolution: int, columns: int
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Batches of mel ``(B, 1, 80, columns)`` and faces ``(B, 6, R, R)``, the same every time."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lipwright.errors import NoFaceError
+from lipwright.errors import ConfigError, NoFaceError
 from lipwright.faces import FaceDetector
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Job, Outcome, Picture, Progress, Rendered
@@ -25,7 +25,7 @@ from lipwright.inference.released import (
     smooth_in_place,
 )
 from lipwright.media import read_frames
-from lipwright.speech import Mel
+from lipwright.speech import WINDOW_LENGTH, Mel
 
 BATCH_SIZE = 8
 
@@ -33,7 +33,17 @@ BATCH_SIZE = 8
 def plan_released_job(
     job: Job, mel: Mel, _duration: Fraction, *, detector: FaceDetector, backend: GeneratorBackend
 ) -> Rendered:
-    """Plan a job in the released way; arguments and result as of the default flow."""
+    """Plan a job in the released way; arguments and result as of the default flow.
+
+    Raises:
+        ConfigError: If the generator hears windows of another length than the released one.
+    """
+    if backend.columns != WINDOW_LENGTH:
+        raise ConfigError(
+            f"the released way cuts windows of {WINDOW_LENGTH} mel columns, the model hears "
+            f"{backend.columns}: use a model of the released architecture, or leave out "
+            f"--mode released"
+        )
     num_frames = len(released_windows(mel, float(job.fps)))
     frames = render_released(
         job.face,
