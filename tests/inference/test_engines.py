@@ -271,4 +271,4 @@ def test_the_released_way_refuses_a_model_that_hears_longer_windows(
         lipwright.sync(
             astronaut_file, demo_speech, tmp_path / "o.mp4", options=SyncOptions(mode="released")
         )
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*.mp4"))
