@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.conftest import make_pack_corpus
 
+from conftest import make_pack_corpus
 from lipwright.checkpoints import Metadata, read_metadata, read_tensors
 from lipwright.corpus import load_clips
 from lipwright.errors import ConfigError, CorpusError
