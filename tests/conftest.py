@@ -123,3 +123,18 @@ def pack_corpus_without_landmarks(
     """The same, shorter and without the points of its faces; do not write to it."""
     folder = tmp_path_factory.mktemp("plain-corpus")
     return make_pack_corpus(folder, astronaut, num_frames=20, with_landmarks=False)
+
+
+@pytest.fixture(scope="session")
+def long_corpus(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small corpus of longer clips; do not write to it."""
+    return make_pack_corpus(tmp_path_factory.mktemp("long-corpus"), astronaut, num_frames=90)
+
+
+@pytest.fixture(scope="session")
+def long_corpus_without_landmarks(
+    astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The same without the points of its faces; do not write to it."""
+    folder = tmp_path_factory.mktemp("long-plain-corpus")
+    return make_pack_corpus(folder, astronaut, num_frames=90, with_landmarks=False)

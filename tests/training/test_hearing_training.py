@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from conftest import make_pack_corpus
 from lipwright.checkpoints import Metadata, read_metadata, read_tensors
 from lipwright.corpus import load_clips
 from lipwright.errors import ConfigError, CorpusError
@@ -34,11 +32,6 @@ from lipwright.training.windows import WindowConfig, load_batches
 
 CONFIG = WindowConfig(resolution=0, batch_size=3, seed=1)
 COLUMNS = 41
-
-
-@pytest.fixture(scope="module")
-def long_corpus(astronaut: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pack_corpus(tmp_path_factory.mktemp("long"), astronaut, num_frames=90)
 
 
 @pytest.fixture
@@ -124,12 +117,9 @@ def test_the_two_sides_of_a_mouth_move_alike(long_corpus: Path) -> None:
     assert numbers.shape[-1] == 3
 
 
-def test_a_corpus_without_landmarks_is_refused(
-    astronaut: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    corpus = make_pack_corpus(tmp_path, astronaut, num_frames=70, with_landmarks=False)
+def test_a_corpus_without_landmarks_is_refused(long_corpus_without_landmarks: Path) -> None:
     with pytest.raises(CorpusError, match="no landmarks; prepare the corpus again with"):
-        windows(corpus).batch(0)
+        windows(long_corpus_without_landmarks).batch(0)
 
 
 def test_clips_that_are_too_short_are_refused(pack_corpus: Path) -> None:
