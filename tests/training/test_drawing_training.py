@@ -91,8 +91,7 @@ def test_the_reference_is_another_frame_under_the_same_light(pack_corpus: Path) 
     assert (batch["faces"] != batch["reference"]).flatten(1).any(dim=1).all()
 
 
-def test_a_mirrored_face_moves_as_in_a_mirror(pack_corpus: Path) -> None:
-    """Over many draws, motions to the left and to the right are alike."""
+def test_half_of_the_faces_are_mirrored(pack_corpus: Path) -> None:
     config = replace(CONFIG, batch_size=64)
     batch = DrawingWindows(load_clips(pack_corpus, "train"), config).batch(0)
     points = batch["points"]

@@ -10,6 +10,8 @@ import torch
 from lipwright.checkpoints import Metadata, read_metadata, read_tensors
 from lipwright.corpus import load_clips
 from lipwright.errors import ConfigError, CorpusError
+from lipwright.faces.motion import MOTION_POINTS
+from lipwright.faces.points import LIPS, MIRROR
 from lipwright.models.articulated import ARTICULATION_LENGTH
 from lipwright.models.build import build_network, save_network
 from lipwright.training.hearing import (
@@ -111,10 +113,13 @@ def test_nobody_speaks_where_the_mouth_rests(long_corpus: Path) -> None:
 
 
 def test_the_two_sides_of_a_mouth_move_alike(long_corpus: Path) -> None:
-    """Upright points move as far on the left as on the right, in the mean over the mirror."""
-    numbers = windows(long_corpus).batch(0)["articulation"] @ mouth_numbers()
-    assert float(numbers[..., 0].std()) > 0.5  # the gap moves
-    assert numbers.shape[-1] == 3
+    motion = windows(long_corpus).batch(0)["articulation"].unflatten(2, (-1, 2))  # (B, N, M, 2)
+    place = {point: index for index, point in enumerate(MOTION_POINTS)}
+    twins = [place[MIRROR[point]] for point in LIPS]
+    lips = motion[:, :, : len(LIPS)]
+    turned = motion[:, :, twins] * torch.tensor([-1.0, 1])
+    assert float(lips.std()) > 0.05
+    torch.testing.assert_close(lips, turned, atol=1e-4, rtol=1e-4)
 
 
 def test_a_corpus_without_landmarks_is_refused(long_corpus_without_landmarks: Path) -> None:

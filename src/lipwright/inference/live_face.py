@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from lipwright.checkpoints import DEFAULT_LANDMARKS, model_path
 from lipwright.errors import ConfigError, NoFaceError
 from lipwright.faces import CropRule, Mtcnn
-from lipwright.faces.crop import widen
-from lipwright.faces.follow import Eyes, Face, FollowConfig, Followed, follow_face
+from lipwright.faces.follow import Eyes, FollowConfig, Followed, follow_face
 from lipwright.faces.landmarks import Landmarker
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import STILL_FPS, SyncOptions
-from lipwright.inference.reference import FaceView, ReferenceKeeper, middle, view_size
+from lipwright.inference.reference import ReferenceKeeper, face_view, middle
+from lipwright.inference.schedule import to_and_fro
 from lipwright.inference.sight import NativeEyes
 from lipwright.inference.streaming import BATCH_SIZE
-from lipwright.media import NativeFrame, encodable, read_native, rgb_region
+from lipwright.media import NativeFrame, encodable, read_native
 from lipwright.media.retime import TOLERANCE
 
 log = logging.getLogger(__name__)
@@ -72,12 +72,6 @@ class IdleFace:
     def at(self, step: int) -> IdleFrame:
         """The frame that is shown after so many: forward to the end, back, and so on."""
         return self.frames[to_and_fro(step, len(self.frames))]
-
-
-def to_and_fro(step: int, length: int) -> int:
-    """Place after so many steps from the first of ``length`` places to the last and back."""
-    period = max(1, 2 * (length - 1))
-    return min(step % period, period - step % period) if length > 1 else 0
 
 
 def prepare_face(
@@ -170,7 +164,10 @@ def _prepared(
     """Lay the reference onto each face, as the offline flow does: it looks some frames ahead."""
     keeper, shot = ReferenceKeeper(backend.resolution), 0
     while batch := list(islice(followed, BATCH_SIZE)):
-        views = [None if f.face is None else _view(f.frame, f.face, backend) for f in batch]
+        views = [
+            None if f.face is None else face_view(f.frame, f.face, resolution=backend.resolution)
+            for f in batch
+        ]
         for index, (source, view) in enumerate(zip(batch, views, strict=True)):
             if view is None or source.face is None:
                 yield IdleFrame(frame=source.frame, face=None)
@@ -187,16 +184,6 @@ def _prepared(
                 reference=keeper.reference_for(view).copy(),
             )
             yield IdleFrame(frame=source.frame, face=prepared)
-
-
-def _view(frame: NativeFrame, face: Face, backend: GeneratorBackend) -> FaceView:
-    size = view_size(backend.resolution)
-    wide = widen(face.box, size / backend.resolution)
-    points = None
-    if face.landmarks is not None:
-        scale = size / (wide[2:] - wide[:2])
-        points = ((face.landmarks.points - wide[:2]) * scale).astype(np.float32)
-    return FaceView(picture=rgb_region(frame, wide, size=size), points=points)
 
 
 def _num_bytes(idle: IdleFrame) -> int:

@@ -13,8 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipwright.faces.crop import widen
+from lipwright.faces.follow import Face
 from lipwright.faces.motion import alignment
 from lipwright.faces.points import shape_of_mouth
+from lipwright.media import NativeFrame, rgb_region
 
 VIEW_MARGIN = 1.3  # side of what is taken of a frame over that of the crop rule
 # Mean difference of the upper halves, in levels of 255. Over the corpus, 3 s of a person looking
@@ -30,6 +33,23 @@ class FaceView:
     """``(V, V, 3)`` uint8 RGB: the crop rule's square widened by ``VIEW_MARGIN``."""
     points: NDArray[np.float32] | None
     """``(NUM_LANDMARKS, 2)`` landmarks in pixels of the picture, if they are known."""
+
+
+def face_view(frame: NativeFrame, face: Face, *, resolution: int) -> FaceView:
+    """See a face as a generator of some resolution will.
+
+    Args:
+        frame: That shows it.
+        face: Where it is.
+        resolution: R: height and width of what the generator takes, in pixels.
+    """
+    size = view_size(resolution)
+    wide = widen(face.box, size / resolution)
+    points = None
+    if face.landmarks is not None:
+        scale = size / (wide[2:] - wide[:2])
+        points = ((face.landmarks.points - wide[:2]) * scale).astype(np.float32)
+    return FaceView(picture=rgb_region(frame, wide, size=size), points=points)
 
 
 class ReferenceKeeper:

@@ -78,7 +78,7 @@ def show(
     for time in _held(time_of(kept[-1]), min(end, duration), period=period):
         yield Shown(time=time, source=kept[-1])
     for beyond in range(ceil((duration - end) / period)):
-        source = kept[-1 - _to_and_fro(beyond + 1, len(kept))]
+        source = kept[-1 - to_and_fro(beyond + 1, len(kept))]
         yield Shown(time=end + beyond * period, source=source)
 
 
@@ -93,8 +93,8 @@ def _held(start: Fraction, end: Fraction, *, period: Fraction) -> Iterator[Fract
         time += period
 
 
-def _to_and_fro(step: int, length: int) -> int:
-    """Distance from the end after so many steps back and forth over ``length`` places."""
+def to_and_fro(step: int, length: int) -> int:
+    """Distance from the first of ``length`` places after so many steps to the last and back."""
     if length == 1:
         return 0
     period = 2 * (length - 1)

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from lipwright.composite import paste_native
 from lipwright.errors import NoFaceError
-from lipwright.faces.crop import widen
-from lipwright.faces.follow import Eyes, Face, FollowConfig, Followed, follow_face
+from lipwright.faces.follow import Eyes, FollowConfig, Followed, follow_face
 from lipwright.inference.ahead import run_ahead
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Job, Outcome
-from lipwright.inference.reference import FaceView, ReferenceKeeper, middle, view_size
+from lipwright.inference.reference import FaceView, ReferenceKeeper, face_view, middle
 from lipwright.inference.schedule import TAIL_SECONDS, Schedule, Shown, show
 from lipwright.inference.trackcache import TrackCache, Wanted
-from lipwright.media import NativeFrame, encodable, read_native, rgb_region
+from lipwright.media import NativeFrame, encodable, read_native
 from lipwright.speech import Mel, aligned_starts, cut_windows
 
 BATCH_SIZE = 8  # frames drawn at a time
@@ -180,7 +179,6 @@ class _Painter:
     def __init__(self, mel: Mel, backend: GeneratorBackend) -> None:
         self._mel, self._backend = mel, backend
         self._keeper = ReferenceKeeper(backend.resolution)
-        self._view_size = view_size(backend.resolution)
         self._shot = 0
 
     def paint(self, shown: Iterator[Shown[SourceFrame]]) -> Iterator[Drawn]:
@@ -189,8 +187,9 @@ class _Painter:
             yield from self._painted(batch)
 
     def _painted(self, batch: _Batch) -> Iterator[Drawn]:
+        size = self._backend.resolution
         with_face = [
-            (shown, self._view(shown.source.frame, shown.source.face))
+            (shown, face_view(shown.source.frame, shown.source.face, resolution=size))
             for shown in batch
             if shown.source.face is not None
         ]
@@ -203,15 +202,6 @@ class _Painter:
                 yield Drawn(frame, is_synced=False)
             else:
                 yield Drawn(paste_native(frame, next(drawn), box=face.box), is_synced=True)
-
-    def _view(self, frame: NativeFrame, face: Face) -> FaceView:
-        size = self._view_size
-        wide = widen(face.box, size / self._backend.resolution)
-        points = None
-        if face.landmarks is not None:
-            scale = size / (wide[2:] - wide[:2])
-            points = ((face.landmarks.points - wide[:2]) * scale).astype(np.float32)
-        return FaceView(picture=rgb_region(frame, wide, size=size), points=points)
 
     def _draw(self, faces: list[tuple[Shown[SourceFrame], FaceView]]) -> NDArray[np.float32]:
         """``(B, R, R, 3)`` in [0, 1]."""

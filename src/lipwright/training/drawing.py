@@ -20,6 +20,7 @@ from lipwright.faces.points import shape_of_mouth
 from lipwright.models.articulated import Drawing
 from lipwright.models.build import build_network, load_network, resolution_of, save_network
 from lipwright.models.landmarks import LandmarkNet
+from lipwright.training.articulation import correlation
 from lipwright.training.average import running_mean
 from lipwright.training.drawing_windows import DrawingWindows
 from lipwright.training.engine import Engine
@@ -245,8 +246,8 @@ class DrawingTrainer:
         means = {name: float(np.mean(values)) for name, values in totals.items()}
         shapes = [shape_of_mouth(torch.cat(points).numpy()) for points in (seen, meant)]
         for column, name in ((0, "opening"), (1, "width")):
-            found, true_shape = (shape[:, column] for shape in shapes)
-            means[f"held_out/{name}"] = float(np.corrcoef(found, true_shape)[0, 1])
+            found, true_shape = (torch.from_numpy(shape[:, column]) for shape in shapes)
+            means[f"held_out/{name}"] = correlation(found, true_shape)
         means[SCORE] = -means["held_out/perception"]
         return means
 
