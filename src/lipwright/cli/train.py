@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from cyclopts import App, Parameter
 
@@ -20,6 +20,16 @@ from lipwright.training.recipe import (
     load_recipe,
 )
 from lipwright.training.windows import WindowSource, load_batches
+
+
+class _WithWindows(Trainer, Protocol):
+    """A trainer that says where its batches come from."""
+
+    @property
+    def windows(self) -> WindowSource:
+        """Makes the batches."""
+        ...
+
 
 train_app = App(
     name="train", help="Train an expert, a generator or a part of one, or a landmark network."
@@ -43,14 +53,8 @@ def expert_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
     """
     loaded = load_recipe(recipe, ExpertRecipe)
     make_run_folder(out, loaded)
-    trainer = ExpertTrainer(loaded)
     _run(
-        trainer,
-        trainer.windows,
-        run=loaded.run,
-        workers=loaded.data.workers,
-        out=out,
-        verbose=verbose,
+        ExpertTrainer(loaded), run=loaded.run, workers=loaded.data.workers, out=out, verbose=verbose
     )
 
 
@@ -69,10 +73,8 @@ def generator_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
     """
     loaded = load_recipe(recipe, GeneratorRecipe)
     make_run_folder(out, loaded)
-    trainer = GeneratorTrainer(loaded)
     _run(
-        trainer,
-        trainer.windows,
+        GeneratorTrainer(loaded),
         run=loaded.run,
         workers=loaded.data.workers,
         out=out,
@@ -95,10 +97,8 @@ def hearing_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
     """
     loaded = load_recipe(recipe, HearingRecipe)
     make_run_folder(out, loaded)
-    trainer = HearingTrainer(loaded)
     _run(
-        trainer,
-        trainer.windows,
+        HearingTrainer(loaded),
         run=loaded.run,
         workers=loaded.data.workers,
         out=out,
@@ -121,10 +121,8 @@ def drawing_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
     """
     loaded = load_recipe(recipe, DrawingRecipe)
     make_run_folder(out, loaded)
-    trainer = DrawingTrainer(loaded)
     _run(
-        trainer,
-        trainer.windows,
+        DrawingTrainer(loaded),
         run=loaded.run,
         workers=loaded.data.workers,
         out=out,
@@ -147,20 +145,11 @@ def landmarks_command(recipe: Path, *, out: Out, verbose: bool = False) -> None:
     """
     loaded = load_recipe(recipe, LandmarkRecipe)
     make_run_folder(out, loaded)
-    trainer = LandmarkTrainer(loaded)
-    _run(
-        trainer,
-        trainer.windows,
-        run=loaded.run,
-        workers=loaded.workers,
-        out=out,
-        verbose=verbose,
-    )
+    _run(LandmarkTrainer(loaded), run=loaded.run, workers=loaded.workers, out=out, verbose=verbose)
 
 
 def _run(
-    trainer: Trainer,
-    windows: WindowSource,
+    trainer: _WithWindows,
     *,
     run: RunConfig,
     workers: int,
@@ -176,7 +165,9 @@ def _run(
 
         evaluation = train(
             trainer,
-            lambda first, end: load_batches(windows, first=first, end=end, num_workers=workers),
+            lambda first, end: load_batches(
+                trainer.windows, first=first, end=end, num_workers=workers
+            ),
             run=run,
             folder=out,
             on_progress=show,
