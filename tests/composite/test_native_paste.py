@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import skimage.data
 from numpy.typing import NDArray
+from rgb_paste import paste
 
-from lipwright.composite import mouth_mask, paste
+from lipwright.composite import mouth_mask
 from lipwright.composite.native import paste_native
 from lipwright.errors import ConfigError
 from lipwright.faces import crop_face

@@ -6,8 +6,9 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rgb_paste import paste
 
-from lipwright.composite import mouth_mask, paste
+from lipwright.composite import mouth_mask
 from lipwright.composite.mask import FEATHER
 from lipwright.errors import ConfigError
 from lipwright.faces import Mtcnn, crop_box, crop_face

@@ -2,6 +2,5 @@
 
 from lipwright.composite.mask import mouth_mask
 from lipwright.composite.native import paste_native
-from lipwright.composite.paste import paste
 
-__all__ = ["mouth_mask", "paste", "paste_native"]
+__all__ = ["mouth_mask", "paste_native"]

@@ -1,4 +1,4 @@
-"""Put a drawn face back into its frame; every pixel outside the mask stays as it was."""
+"""The paste in RGB, plain to read: what the paste in a frame's own format is compared with."""
 
 import cv2
 import numpy as np
