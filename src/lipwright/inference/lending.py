@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.faces import CropRule
+from lipwright.faces.appearance import Appearance
 from lipwright.faces.boxes import Detection
 from lipwright.faces.landmarks import FaceLandmarks
 from lipwright.inference.backend import GeneratorBackend
@@ -75,6 +76,10 @@ class EyesOnDemand:
         """Find the landmarks of the face in a crop, in upright display pixels."""
         return self._opened().landmarks(frame, box)
 
+    def appearance(self, frame: NativeFrame, landmarks: FaceLandmarks) -> Appearance:
+        """Describe a face, to know it again."""
+        return self._opened().appearance(frame, landmarks)
+
     def thumbnail(self, frame: NativeFrame) -> NDArray[np.uint8]:
         """The frame made small, to see cuts."""
         return self._opened().thumbnail(frame)
@@ -128,12 +133,18 @@ class TakingTurns:
         """Of its weights."""
         return self._backend.licence
 
+    @property
+    def with_amplitude(self) -> bool:
+        """Whether it can be told how far the mouth moves."""
+        return self._backend.with_amplitude
+
     def draw(
         self,
         targets: NDArray[np.uint8],
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
+        amplitudes: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech; see :class:`GeneratorBackend`."""
         with self._turn:
-            return self._backend.draw(targets, references, windows)
+            return self._backend.draw(targets, references, windows, amplitudes)

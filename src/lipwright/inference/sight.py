@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.faces import FaceDetector, widen
+from lipwright.faces.appearance import VIEW_MARGIN, VIEW_SIZE, Appearance, describe
 from lipwright.faces.boxes import Detection
+from lipwright.faces.eyes import crop_of
 from lipwright.faces.landmarks import LANDMARK_MARGIN, FaceLandmarks, Landmarker
 from lipwright.media import NativeFrame, rgb_region, thumbnail
 
@@ -15,7 +17,7 @@ THUMBNAIL_WIDTH = 32  # pixels, to see cuts
 
 
 class NativeEyes:
-    """Sees faces in native frames; see ``faces.follow.Eyes``."""
+    """Sees faces in native frames; see ``faces.eyes.KnowingEyes``."""
 
     def __init__(self, detector: FaceDetector, landmarker: Landmarker, *, min_face: float) -> None:
         """Take the networks.
@@ -48,6 +50,13 @@ class NativeEyes:
         wide = widen(box, LANDMARK_MARGIN)
         crop = rgb_region(frame, wide, size=self._landmarker.resolution)
         return self._landmarker.locate(crop, wide)
+
+    def appearance(self, frame: NativeFrame, landmarks: FaceLandmarks) -> Appearance:
+        """Describe a face by its landmarks; see ``faces.appearance``."""
+        wide = widen(crop_of(landmarks), VIEW_MARGIN)
+        points = (landmarks.points - wide[:2]) * (VIEW_SIZE / (wide[2:] - wide[:2]))
+        picture = rgb_region(frame, wide, size=VIEW_SIZE)
+        return describe(picture, np.asarray(points, dtype=np.float32))
 
     def thumbnail(self, frame: NativeFrame) -> NDArray[np.uint8]:
         """The frame made small, to see cuts."""

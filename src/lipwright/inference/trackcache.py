@@ -1,16 +1,16 @@
-"""Keep where the face is in a video, so that the next job on the same file need not look again.
+"""Keep where faces are in a video, so that the next job on the same file need not look again.
 
-A track is recorded while a job follows the face, as far as the job reads the video, and kept in
+A track is recorded while a job follows its people, as far as the job reads the video, and kept in
 Lipwright's home under everything that it depends on: the file's content, the networks and their
-settings. Points stay float32, so a replayed job draws the very pixels of the first one.
+settings, and whom it follows. A replayed job draws the very pixels of the first one.
 """
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -19,36 +19,31 @@ from typing import TypeVar
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lipwright.checkpoints import read_tensors, write_tensors
 from lipwright.checkpoints.home import home
 from lipwright.errors import CheckpointError
-from lipwright.faces.follow import Eyes, Face, FollowConfig, Followed, follow_face
-from lipwright.faces.landmarks import FaceLandmarks
-from lipwright.faces.points import NUM_LANDMARKS
+from lipwright.faces.choose import KnownPerson, Who
+from lipwright.faces.follow import (
+    Eyes,
+    FollowConfig,
+    Followed,
+    FollowedPeople,
+    KnowingEyes,
+    follow_face,
+    follow_people,
+)
 from lipwright.inference.content import FileContent
 from lipwright.inference.sight import FACE_HEIGHT
+from lipwright.inference.tracks import FORMAT, Track
 
 log = logging.getLogger(__name__)
 
 F = TypeVar("F")
+_Follow = Callable[[Iterable[tuple[F, Fraction]]], Iterator[FollowedPeople[F]]]
 
-FORMAT = "lipwright-track-1"
-"""To be changed with anything that changes a track and is not in its key: how a face is followed,
-the detector's weights and thresholds, the fields below."""
 SUFFIX = ".safetensors"
 MAX_TRACK_BYTES = 256 * 2**20  # of all tracks: 2.5 hours at 25 fps, 1.1 kB a frame
-MAX_FRAMES = 50_000  # of one track, half an hour at 25 fps: 55 MB while it is recorded
-_NO_FACE, _BRIDGED, _SEEN = range(3)
-_FIELDS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-    "times": (np.int64, (2,)),  # numerator and denominator, in seconds
-    "shots": (np.int64, ()),
-    "states": (np.uint8, ()),
-    "boxes": (np.float32, (4,)),
-    "points": (np.float32, (NUM_LANDMARKS, 2)),
-    "poses": (np.float64, (2,)),  # yaw and pitch
-}
+MAX_FRAMES = 50_000  # of one face's track, half an hour at 25 fps: 55 MB while it is recorded
 
 
 def tracks_folder() -> Path:
@@ -69,105 +64,11 @@ class Wanted:
     min_face: float
     """Height of the smallest face that is looked for: see ``SyncOptions``."""
     config: FollowConfig
-    """How the face is followed."""
+    """How faces are followed."""
     until: Fraction
     """Seconds: frames after the first one at or beyond it are not asked for."""
-
-
-class Track:
-    """Where the face is in the frames of a video, from the first one on."""
-
-    def __init__(
-        self, columns: Mapping[str, bytes] | None = None, *, is_whole: bool = False
-    ) -> None:
-        """Begin with the frames that are known.
-
-        Args:
-            columns: Name of each of ``_FIELDS`` -> its values, one frame after the other.
-            is_whole: Whether it ends where the video does.
-        """
-        self._columns = {name: bytearray((columns or {}).get(name, b"")) for name in _FIELDS}
-        self.is_whole = is_whole
-
-    def __len__(self) -> int:
-        """Frames in it."""
-        return len(self._columns["states"])
-
-    def add(self, followed: Followed[F]) -> None:
-        """Add what is known of the next frame."""
-        face, found = followed.face, None if followed.face is None else followed.face.landmarks
-        state = _NO_FACE if face is None else _BRIDGED if found is None else _SEEN
-        row: dict[str, object] = {
-            "times": (followed.time.numerator, followed.time.denominator),
-            "shots": followed.shot,
-            "states": state,
-            "boxes": 0 if face is None else face.box,
-            "points": 0 if found is None else found.points,
-            "poses": 0 if found is None else (found.yaw, found.pitch),
-        }
-        for name, (dtype, shape) in _FIELDS.items():
-            value = np.broadcast_to(np.asarray(row[name], dtype=dtype), shape)
-            self._columns[name] += value.tobytes()
-
-    def covers(self, until: Fraction) -> bool:
-        """Whether it tells of every frame that a job asks for up to a time stamp in seconds."""
-        return self.is_whole or (len(self) > 0 and self.time(len(self) - 1) >= until)
-
-    def time(self, index: int) -> Fraction:
-        """Time stamp of a frame in seconds."""
-        numerator, denominator = self._cell("times", index).tolist()
-        return Fraction(numerator, denominator)
-
-    def shot(self, index: int) -> int:
-        """Shot of a frame."""
-        return int(self._cell("shots", index))
-
-    def face(self, index: int) -> Face | None:
-        """Where the face is in a frame."""
-        state = int(self._cell("states", index))
-        if state == _NO_FACE:
-            return None
-        landmarks = None
-        if state == _SEEN:
-            yaw, pitch = self._cell("poses", index).tolist()
-            points = np.asarray(self._cell("points", index), dtype=np.float32)
-            landmarks = FaceLandmarks(points=points, yaw=yaw, pitch=pitch)
-        box = np.asarray(self._cell("boxes", index), dtype=np.float32)
-        return Face(box=box, landmarks=landmarks)
-
-    def write(self, path: Path) -> None:
-        """Write it; errors as :func:`~lipwright.checkpoints.write_tensors`."""
-        tensors = {name: self._column(name) for name in _FIELDS}
-        about = {"format": FORMAT, "is_whole": str(self.is_whole)}
-        about |= {"checksum": _checksum(self._columns)}
-        write_tensors(path, tensors, about)
-
-    @classmethod
-    def read(cls, path: Path) -> "Track":
-        """Read one that was written.
-
-        Raises:
-            CheckpointError: If the file is damaged or something else.
-        """
-        tensors, about = read_tensors(path)
-        if about.get("format") != FORMAT or tensors.keys() != _FIELDS.keys():
-            raise CheckpointError(f"{path} is not a track of this version, {FORMAT}")
-        columns = {name: tensor.tobytes() for name, tensor in tensors.items()}
-        if about.get("checksum") != _checksum(columns):
-            raise CheckpointError(f"{path} is damaged: its checksum is another")
-        return cls(columns, is_whole=about.get("is_whole") == "True")
-
-    def _column(self, name: str) -> NDArray[np.generic]:
-        dtype, shape = _FIELDS[name]
-        return np.frombuffer(self._columns[name], dtype=dtype).reshape(-1, *shape)
-
-    def _cell(self, name: str, index: int) -> NDArray[np.generic]:
-        dtype, shape = _FIELDS[name]
-        count = int(np.prod(shape, dtype=np.int64))
-        size = count * np.dtype(dtype).itemsize
-        # A copy: a view would keep the column from growing.
-        cell = bytes(self._columns[name][index * size : (index + 1) * size])
-        return np.frombuffer(cell, dtype=dtype).reshape(shape)
+    who: tuple[Who, ...] = ()
+    """Whom :meth:`TrackCache.follow_people` follows."""
 
 
 class TrackCache:
@@ -191,38 +92,65 @@ class TrackCache:
         Args:
             frames: Frames of the video with their time stamps in seconds, in order.
             eyes: See, where the track is not known.
-            wanted: Which track.
+            wanted: Which track; its ``who`` does not count.
 
         Yields:
             Every frame, in order. What was followed is kept when this ends or is closed.
         """
+
+        def anew(frames: Iterable[tuple[F, Fraction]]) -> Iterator[FollowedPeople[F]]:
+            for f in follow_face(frames, eyes, wanted.config):
+                yield FollowedPeople(frame=f.frame, time=f.time, faces=(f.face,), shot=f.shot)
+
+        with closing(self._known_or(anew, frames, replace(wanted, who=()))) as followed:
+            for together in followed:
+                yield together.alone()
+
+    def follow_people(
+        self, frames: Iterable[tuple[F, Fraction]], eyes: KnowingEyes[F], wanted: Wanted
+    ) -> Generator[FollowedPeople[F], None, None]:
+        """Follow people as ``follow_people`` does, without looking if the track is known.
+
+        Args:
+            frames: Frames of the video with their time stamps in seconds, in order.
+            eyes: See, and tell people apart, where the track is not known.
+            wanted: Which track; the ``choice`` of its config does not count.
+
+        Yields:
+            Every frame, in order. What was followed is kept when this ends or is closed.
+        """
+
+        def anew(frames: Iterable[tuple[F, Fraction]]) -> Iterator[FollowedPeople[F]]:
+            return follow_people(frames, eyes, wanted.who, wanted.config)
+
+        yield from self._known_or(anew, frames, wanted)
+
+    def _known_or(
+        self, anew: _Follow[F], frames: Iterable[tuple[F, Fraction]], wanted: Wanted
+    ) -> Generator[FollowedPeople[F], None, None]:
         content = FileContent(wanted.source, self._folder)
         try:
             path = self._path(content.digest, wanted)
             track = None if path is None else _kept(path)
             if path is not None and track is not None and track.covers(wanted.until):
                 log.info("the track of %s is known: %s", wanted.source, path.name)
-                yield from _replayed(frames, eyes, wanted, track=track, path=path)
+                yield from _replayed(frames, anew, wanted, track=track, path=path)
             else:
-                yield from self._recorded(frames, eyes, wanted, content=content)
+                yield from self._recorded(anew(frames), wanted, content=content)
         finally:
             content.close()
 
     def _recorded(
-        self,
-        frames: Iterable[tuple[F, Fraction]],
-        eyes: Eyes[F],
-        wanted: Wanted,
-        *,
-        content: FileContent,
-    ) -> Iterator[Followed[F]]:
-        track = Track()
+        self, followed: Iterator[FollowedPeople[F]], wanted: Wanted, *, content: FileContent
+    ) -> Iterator[FollowedPeople[F]]:
+        track = Track(num_people=max(len(wanted.who), 1))
+        most = MAX_FRAMES // track.num_people
         try:
-            for followed in follow_face(frames, eyes, wanted.config):
-                if len(track) < MAX_FRAMES:
-                    track.add(followed)
-                yield followed
-            track.is_whole = len(track) < MAX_FRAMES
+            for together in followed:
+                if len(track) < most:
+                    track.add(together)
+                yield together
+            track.is_whole = len(track) < most
         finally:
             self._keep(track, content, wanted)
 
@@ -257,38 +185,46 @@ class TrackCache:
             "landmarks": self._landmarks,
             "detector": {"min_face": wanted.min_face, "face_height": FACE_HEIGHT},
             "follow": asdict(wanted.config),
+            "who": [_written(who) for who in wanted.who],
         }
         text = json.dumps(parts, sort_keys=True, default=str)
         key = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         return self._folder / f"{key}{SUFFIX}"
 
 
+def _written(who: Who) -> str | list[str]:
+    """Whom a track follows, as it stands in the track's key: to the last bit."""
+    if isinstance(who, KnownPerson):
+        return [seen.astype(np.float32).tobytes().hex() for seen in (who.appearance, *who.others)]
+    return who
+
+
 def _replayed(
     frames: Iterable[tuple[F, Fraction]],
-    eyes: Eyes[F],
+    anew: _Follow[F],
     wanted: Wanted,
     *,
     track: Track,
     path: Path,
-) -> Iterator[Followed[F]]:
+) -> Iterator[FollowedPeople[F]]:
     rest = iter(frames)
     shot = 0
     for index, (frame, at) in enumerate(rest):
         if index >= len(track) or track.time(index) != at:
             # The same bytes, but other frames: another version of the decoder.
             log.warning(
-                "the track %s does not fit '%s' from %.3f s on; it is dropped, and the face "
+                "the track %s does not fit '%s' from %.3f s on; it is dropped, and the faces "
                 "followed anew from there",
                 path,
                 wanted.source,
                 at,
             )
             _drop(path)
-            anew = follow_face(chain([(frame, at)], rest), eyes, wanted.config)
-            yield from (replace(followed, shot=followed.shot + shot + 1) for followed in anew)
+            for together in anew(chain([(frame, at)], rest)):
+                yield replace(together, shot=together.shot + shot + 1)
             return
         shot = track.shot(index)
-        yield Followed(frame=frame, time=at, face=track.face(index), shot=shot)
+        yield FollowedPeople(frame=frame, time=at, faces=track.faces(index), shot=shot)
 
 
 def _kept(path: Path) -> Track | None:
@@ -304,13 +240,6 @@ def _kept(path: Path) -> Track | None:
     with suppress(OSError):
         os.utime(path)
     return track
-
-
-def _checksum(columns: Mapping[str, bytes | bytearray]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(_FIELDS):
-        digest.update(columns[name])
-    return digest.hexdigest()
 
 
 def _drop(path: Path) -> None:
