@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.filter import Graph
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 64, 48
@@ -122,3 +123,35 @@ def lag_samples(heard: NDArray[np.float32], said: NDArray[np.float32]) -> int:
     spectrum = np.fft.rfft(heard, length) * np.conj(np.fft.rfft(said, length))
     peak = int(np.argmax(np.fft.irfft(spectrum, length)))
     return peak if peak < length // 2 else peak - length
+
+
+def stripes(moment: int, *, width: int = 160, height: int = 96) -> NDArray[np.uint8]:
+    """Upright stripes that have moved 3 pixels a moment: ``(H, W)`` of luma."""
+    columns = 120 + 60 * np.sin(2 * np.pi * (np.arange(width) - 3 * moment) / 40)
+    return np.tile(columns.astype(np.uint8), (height, 1))
+
+
+def write_interlaced(path: Path, *, num_frames: int = 12, fps: int = 25) -> Path:
+    """H.264 of interlaced `stripes`: frame k has moment 2k in even rows, 2k + 1 in the odd."""
+    base = Fraction(1, fps)
+    marking = Graph()  # the encoder takes the order of the fields from the frame
+    with av.open(str(path), "w") as container:
+        options = {"flags": "+ildct+ilme", "x264-params": "tff=1:weightp=0", "crf": "5"}
+        stream = container.add_stream("libx264", rate=fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for index in range(num_frames):
+            luma = stripes(2 * index)
+            luma[1::2] = stripes(2 * index + 1)[1::2]
+            colour = np.full((48, 160), 128, dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.concatenate([luma, colour]), format="yuv420p")
+            frame.pts, frame.time_base = index, base
+            if index == 0:
+                source = marking.add_buffer(
+                    width=160, height=96, format=frame.format, time_base=base
+                )
+                marks = marking.add("setfield", "mode=tff")
+                marking.link_nodes(source, marks, marking.add("buffersink")).configure()
+            marking.vpush(frame)
+            container.mux(stream.encode(marking.vpull()))
+        container.mux(stream.encode(None))
+    return path

@@ -95,10 +95,24 @@ def stored_to_plane(layout: PixelLayout, colour: Colour, *, plane: int) -> Affin
     return affine
 
 
-def square_to_display(box: NDArray[np.float32], size: int) -> Affine:
-    """From a square of some size, in pixels, to the box of the display that it shows."""
+def square_to_display(box: NDArray[np.float32], size: int, *, roll: float = 0.0) -> Affine:
+    """From a square of some size, in pixels, to the box of the display that it shows.
+
+    Args:
+        box: ``(4,)`` float32 half-open display pixels x0 y0 x1 y1.
+        size: Height and width of the square.
+        roll: Radians by which the box is turned about its middle, positive clockwise, as a head
+            that leans to the picture's right is.
+    """
     x0, y0, x1, y1 = (float(edge) for edge in box)
-    return np.array([[(x1 - x0) / size, 0, x0], [0, (y1 - y0) / size, y0], [0, 0, 1.0]])
+    upright = np.array([[(x1 - x0) / size, 0, x0], [0, (y1 - y0) / size, y0], [0, 0, 1.0]])
+    if not roll:  # not a rounding error is to come in
+        return upright
+    cosine, sine = np.cos(roll), np.sin(roll)
+    turn = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
+    middle = (x0 + x1) / 2, (y0 + y1) / 2
+    turned = shifted(*middle) @ turn @ shifted(-middle[0], -middle[1]) @ upright
+    return np.asarray(turned, dtype=np.float64)
 
 
 def shifted(x: float, y: float) -> Affine:

@@ -23,7 +23,10 @@ class Hdr:
 
 def hdr_of(picture: av.VideoFrame) -> Hdr | None:
     """The metadata at a decoded picture; None without any."""
-    side = cast(SideDataContainer, picture.side_data)  # PyAV's stub knows one key only
+    try:
+        side = cast(SideDataContainer, picture.side_data)  # PyAV's stub knows one key only
+    except ValueError:  # PyAV gives none if it does not know one, such as EXIF
+        return None
     if not len(side):
         return None
     found = {entry.type: bytes(entry) for entry in side}
@@ -41,7 +44,7 @@ def _mastering(stored: bytes | None) -> str | None:
         return None
     numbers = np.frombuffer(stored[:88], dtype=np.int32).tolist()
     has_primaries, has_luminance = numbers[20:]
-    if not (has_primaries and has_luminance):
+    if not (has_primaries and has_luminance and all(numbers[1:20:2])):  # NaN is stored as 0 / 0
         return None
     fractions = [n / d for n, d in zip(numbers[:20:2], numbers[1:20:2], strict=True)]
     points = [round(part * _CHROMATICITY) for part in fractions[:8]]

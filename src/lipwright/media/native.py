@@ -21,7 +21,7 @@ from lipwright.media.display import (
 )
 from lipwright.media.hdr import Hdr, hdr_of
 from lipwright.media.pixel_layout import Colour, PixelLayout, find_layout, layout_of, nearest_layout
-from lipwright.media.source import open_media, require_file
+from lipwright.media.source import first_picture_time, open_media, require_file, stamp
 from lipwright.media.stills import is_still_picture, read_still
 from lipwright.media.video import (
     FrameClock,
@@ -110,6 +110,8 @@ def read_native(path: Path) -> Iterator[NativeFrame]:
     `read_frames` has. Formats whose planes cannot be edited (palettes, packed 4:2:2, big-endian
     samples) are converted to the nearest that can, without losing depth or alpha; that is logged
     once. A still picture gives one RGB frame at time 0, upright, transparency laid on white.
+    Of interlaced video every picture is made progressive, so what is then left as it is, is the
+    picture without its second field.
 
     Yields:
         Frames in the order of time.
@@ -136,6 +138,35 @@ def _frames(path: Path) -> Iterator[NativeFrame]:
             if time is not None:
                 yield maker.frame(picture, time)
         clock.finish(stream.frames, claimed_duration(container, stream))
+
+
+def read_native_between(path: Path, *, start: int, end: int | None) -> Iterator[NativeFrame]:
+    """Decode a stretch of a video that begins with a key frame, as `read_native` would.
+
+    Args:
+        path: The video; its pictures have time stamps that grow.
+        start: When the first picture is shown, in ticks of the stream.
+        end: When the first picture that is not wanted is shown, in ticks; None for the rest.
+
+    Yields:
+        Frames in the order of time, which counts from the first picture of the file.
+
+    Raises:
+        MediaError: As `read_native`.
+    """
+    zero = first_picture_time(path) or Fraction(0)
+    with open_media(path) as container:
+        stream = require_pictures(container, path)
+        stream.thread_type = "AUTO"
+        container.seek(start, stream=stream)
+        maker = None
+        for picture in decode_pictures(container, stream, path):
+            if picture.pts is None or picture.pts < start:
+                continue
+            if end is not None and picture.pts >= end:
+                return
+            maker = maker or _Maker(picture, stream, path)
+            yield maker.frame(picture, (stamp(picture) or zero) - zero)
 
 
 def native_still(pixels: NDArray[np.uint8]) -> NativeFrame:

@@ -12,8 +12,12 @@ from lipwright.media.native import NativeFrame, Plane
 from lipwright.media.pixel_layout import ALPHA, rgb_from_codes
 from lipwright.media.video import Frame, colorspace_of, turned
 
+LARGEST_BOX = 16_384  # pixels; OpenCV cannot warp to twice as many, and no face is so large
 
-def rgb_region(frame: NativeFrame, box: NDArray[np.float32], *, size: int) -> Frame:
+
+def rgb_region(
+    frame: NativeFrame, box: NDArray[np.float32], *, size: int, roll: float = 0.0
+) -> Frame:
     """Cut a square out of a frame, to a fraction of a pixel, and bring it to one size.
 
     The same as cutting it out of the picture that `read_frames` gives, but only the region's
@@ -24,16 +28,21 @@ def rgb_region(frame: NativeFrame, box: NDArray[np.float32], *, size: int) -> Fr
         box: ``(4,)`` float32 half-open upright display pixels x0 y0 x1 y1; outside the picture
             its edge is repeated.
         size: Height and width of the result in pixels.
+        roll: Radians by which the box is turned about its middle, see `square_to_display`.
 
     Returns:
         ``(size, size, 3)`` uint8 RGB.
 
     Raises:
-        ConfigError: If the box has no area.
+        ConfigError: If the box has no area, or is larger than any face in a picture.
     """
     width, height = (float(side) for side in box[2:] - box[:2])
     if not (width > 0 and height > 0):  # NaN too
         raise ConfigError(f"a face box needs a positive width and height, got {width} x {height}")
+    if max(width, height) > LARGEST_BOX:
+        raise ConfigError(
+            f"a face box of {width} x {height} pixels is beyond {LARGEST_BOX}; find the face again"
+        )
     components: dict[int, Plane] = {}
     for index, (plane, channels) in enumerate(
         zip(frame.planes(), frame.layout.planes, strict=True)
@@ -47,7 +56,7 @@ def rgb_region(frame: NativeFrame, box: NDArray[np.float32], *, size: int) -> Fr
         taken = max(size, round(num_across))
         cut = cv2.warpAffine(
             plane,
-            between_centres(to_plane @ square_to_display(box, taken)),
+            between_centres(to_plane @ square_to_display(box, taken, roll=roll)),
             (taken, taken),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,

@@ -1,8 +1,6 @@
 """Write native frames and the original sound to a video file that appears only when it is whole."""
 
 import logging
-import secrets
-from contextlib import suppress
 from fractions import Fraction
 from math import lcm
 from pathlib import Path
@@ -13,39 +11,42 @@ import av
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from lipwright.errors import MediaError
-from lipwright.media.encodable import VideoCodec, codec_for, encodable
-from lipwright.media.native import NativeFrame, copy_picture
-from lipwright.media.sound import read_sound
-from lipwright.media.source import reason
-from lipwright.media.writer import (
-    CONTAINERS,
-    MOST_TICKS,
-    SoundEncoder,
-    require_writable,
-    time_base_of,
+from lipwright.media.encodable import codec_for, encodable, losses
+from lipwright.media.encoding import (
+    Encoding,
+    encoder_options,
+    holds_hdr,
+    is_h265,
+    require_encoder,
+    require_format,
 )
+from lipwright.media.extras import Companions, Extras
+from lipwright.media.native import NativeFrame, copy_picture
+from lipwright.media.output import MOST_TICKS, Output, Pipe, require_writable, time_base_of
+from lipwright.media.sound import SoundTrack, read_sound
+from lipwright.media.sound_writer import SoundEncoder
 
 log = logging.getLogger(__name__)
 
 BT709 = 1  # matrix, primaries and transfer alike, by ISO/IEC 23091-2
 UNTAGGED = 2
 X265_DELAY = 2  # frames that x265 may hold back for reordering
-CENTRED_CHROMA = 1  # chroma_sample_loc_type of H.264 and H.265
 
 
 class NativeWriter:
-    """Encode native frames as they are, with the sound as AAC; use it in a ``with`` block.
+    """Encode native frames as they are, with their sound; use it in a ``with`` block.
 
     The file grows under a hidden name in the same folder and takes its own name when the block
     ends without an exception; after an exception, whichever it is, the hidden file is gone and
     what stood under the name before still stands there.
 
-    The first frame decides on the encoder's format: `encodable` says which. Colour tags, sample
+    The first frame decides on the codec and its format: `codec_for` and `encodable` say which;
+    what is lost is logged. The sound becomes AAC, in WebM Opus. Colour tags, sample
     aspect ratio, display matrix (all eight ways, in every container) and static HDR metadata are
     carried through, so pictures are neither turned nor scaled. Odd widths and heights, which
     subsampled chroma cannot hold, grow by a column or row that repeats the edge. Frames of
@@ -60,47 +61,51 @@ class NativeWriter:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Pipe,
         *,
         fps: Fraction,
-        speech: Path | None,
-        crf: int = 18,
-        preset: str = "veryfast",
-        codec: VideoCodec = "libx264",
+        speech: Path | SoundTrack | None,
+        encoding: Encoding | None = None,
+        extras: Extras | None = None,
         threads: int = 0,
     ) -> None:
         """Check what can be checked; nothing is written yet.
 
         Args:
-            path: Where the video goes: .mp4, .mkv or .mov.
+            path: Where the video goes: .mp4, .mkv, .mov or .webm, or a pipe.
             fps: Rate of the frames; of frames at a variable rate, the average.
-            speech: A file whose sound goes with the frames; None for a silent video.
-            crf: Quality of the encoder, 0 (lossless at every depth) to 51.
-            preset: Speed of the encoder, ``ultrafast`` to ``placebo``.
-            codec: The encoder; more than 10 bits go to ``libx265`` whatever is said.
+            speech: A file whose sound goes with the frames, or its sound as `read_sound` gives
+                it; None for a silent video.
+            encoding: How the pictures are encoded; None for the usual way.
+            extras: What else of the source goes along; None for nothing.
             threads: Of the encoder; 0 lets it choose.
 
         Raises:
-            MediaError: If the path cannot be written, the rate is not positive, or the speech
-                file has no sound.
+            MediaError: If the path cannot be written, the rate is not positive, the speech file
+                has no sound, or the encoder cannot be used here or not in this container.
+            ConfigError: If the quality is out of range.
         """
-        require_writable(path)
+        if isinstance(path, Path):
+            require_writable(path)
         if fps <= 0:
             raise MediaError(
                 f"cannot write '{path}' at {fps} frames per second; the rate must be positive"
             )
         self._path = path
-        self._unfinished = path.with_name(f".lipwright-{secrets.token_hex(8)}{path.suffix}")
+        self._output = Output(path)
         self._fps = fps
         self._time_base = time_base_of(fps)
-        self._quality = (crf, preset)
-        self._codec: VideoCodec = codec
+        self._encoding = encoding or Encoding()
+        if self._encoding.codec is not None:
+            require_encoder(self._encoding.codec, self._output.suffix)
         self._threads = threads
-        self._track = read_sound(speech) if speech is not None else None
+        self._track = read_sound(speech) if isinstance(speech, Path) else speech
+        self._extras = extras
         self._reformatter = VideoReformatter()
-        self._container: OutputContainer | None = None
         self._pictures: VideoStream | None = None
+        self._codec = ""
         self._sound: SoundEncoder | None = None
+        self._companions: Companions | None = None
         self._last: Fraction | None = None
         self._num_frames = 0
 
@@ -110,20 +115,7 @@ class NativeWriter:
         Raises:
             MediaError: If the file cannot be opened.
         """
-        kind = CONTAINERS[self._path.suffix.lower()]
-        try:
-            self._container = av.open(
-                f"file:{self._unfinished}",
-                mode="w",
-                format=kind,
-                container_options={} if kind == "matroska" else {"movflags": "+faststart"},
-            )
-        except (OSError, FFmpegError, ValueError) as err:
-            self._discard()
-            raise self._failure(err) from err
-        except BaseException:
-            self._discard()
-            raise
+        self._output.open()
         return self
 
     def write(self, frame: NativeFrame) -> None:
@@ -136,12 +128,12 @@ class NativeWriter:
             MediaError: If the time does not advance, the encoder cannot be opened, or the file
                 cannot be written, for example because the disk is full.
         """
-        if self._container is None:
+        if self._output.container is None:
             raise MediaError(f"'{self._path}' is not open; use the writer in a with block")
         time = frame.time
         try:
             if self._pictures is None:
-                self._pictures = self._opened(self._container, frame)
+                self._pictures = self._opened(self._output.container, frame)
             if time < 0 or (
                 self._last is not None and self._ticks(time) <= self._ticks(self._last)
             ):
@@ -160,8 +152,10 @@ class NativeWriter:
             self._mux(self._pictures.encode(picture))
             if self._sound is not None:
                 self._mux(self._sound.until(time))
+            if self._companions is not None:
+                self._mux(self._companions.before(time))
         except (OSError, FFmpegError, ValueError) as err:
-            raise self._failure(err) from err
+            raise self._output.failure(err) from err
 
     def __exit__(
         self,
@@ -174,27 +168,26 @@ class NativeWriter:
         Raises:
             MediaError: If no frame was written or the file cannot be finished.
         """
-        if kind is not None:
-            self._discard()
-            return
         try:
-            self._finish()
-        except (OSError, FFmpegError) as err:
-            self._discard()
-            raise self._failure(err) from err
-        except BaseException:
-            self._discard()
-            raise
+            self._output.end(self._finish if kind is None else None)
+        finally:
+            if self._companions is not None:
+                self._companions.close()
 
     def _opened(self, container: OutputContainer, first: NativeFrame) -> VideoStream:
         """Open the encoders for frames like the first, and write the header."""
-        if first.layout.has_alpha:
-            log.warning("%s: transparency is left out", self._path)
-        codec = codec_for(first.layout, self._codec)
-        frame = encodable(first, codec=codec, reformatter=self._reformatter)
-        pictures = container.add_stream(codec, rate=self._fps, options=self._options(frame, codec))
+        self._codec = codec_for(first.layout, self._encoding, self._output.suffix)
+        require_encoder(self._codec, self._output.suffix)
+        require_format(self._codec, self._encoding.pixel_format)
+        frame = self._encodable(first)
+        self._tell_losses(first, frame)
+        is_centred = frame.colour.is_chroma_centred and frame.layout.subsampling == (1, 1)
+        options = encoder_options(
+            self._codec, self._encoding, hdr=frame.hdr, is_chroma_centred=is_centred
+        )
+        pictures = container.add_stream(self._codec, rate=self._fps, options=options)
         if not isinstance(pictures, VideoStream):
-            raise TypeError(f"{codec} made a {pictures.type} stream")
+            raise TypeError(f"{self._codec} made a {pictures.type} stream")
         across, down = frame.layout.subsampling
         pictures.width = _rounded_up(frame.picture.width, 2**across)
         pictures.height = _rounded_up(frame.picture.height, 2**down)
@@ -205,40 +198,42 @@ class NativeWriter:
         context.time_base = self._time_base
         context.thread_count = self._threads
         context.sample_aspect_ratio = frame.display.pixel_aspect
-        if codec == "libx265" and self._path.suffix.lower() != ".mkv":
+        if is_h265(self._codec) and self._output.suffix in {".mp4", ".mov"}:
             context.codec_tag = "hvc1"  # what Apple's players take
         _tag_colours(pictures, frame, is_from_rgb=first.layout.family == "rgb")
         if not frame.display.is_upright:
             pictures.set_display_matrix(frame.display.matrix)
-        if self._track is not None:
-            self._sound = SoundEncoder(container, self._track)
+        self._add_other_streams(container, pictures)
         container.start_encoding()  # an encoder that refuses does so now
         return pictures
 
-    def _options(self, frame: NativeFrame, codec: VideoCodec) -> dict[str, str]:
-        crf, preset = self._quality
-        options = {"preset": preset, "a53cc": "0"}
-        params: list[str] = []
-        if codec == "libx265":
-            params += ["log-level=error", "lossless=1" if crf == 0 else f"crf={crf}"]
-        else:
-            # A rate factor of 0 is lossless at 8 bits only.
-            options |= {"qp": "0"} if crf == 0 else {"crf": str(crf)}
-        names = {"libx264": ("mastering-display", "cll"), "libx265": ("master-display", "max-cll")}
-        if frame.hdr is not None:
-            for name, text in zip(
-                names[codec], (frame.hdr.mastering, frame.hdr.light), strict=True
-            ):
-                params += [f"{name}={text}"] if text else []
-        if frame.colour.is_chroma_centred and frame.layout.subsampling == (1, 1):
-            params.append(f"chromaloc={CENTRED_CHROMA}")
-        if params:
-            options[codec.removeprefix("lib") + "-params"] = ":".join(params)
-        return options
+    def _add_other_streams(self, container: OutputContainer, pictures: VideoStream) -> None:
+        if self._track is not None:
+            self._sound = SoundEncoder(container, self._track)
+            self._sound.stream.disposition = Disposition.default
+        if self._extras is not None:
+            self._companions = Companions(
+                container, pictures, self._extras, suffix=self._output.suffix
+            )
+
+    def _encodable(self, frame: NativeFrame) -> NativeFrame:
+        return encodable(
+            frame,
+            codec=self._codec,
+            pixel_format=self._encoding.pixel_format,
+            reformatter=self._reformatter,
+        )
+
+    def _tell_losses(self, first: NativeFrame, frame: NativeFrame) -> None:
+        lost = list(losses(first, frame.layout))
+        if frame.hdr is not None and not holds_hdr(self._codec):
+            lost.append(f"{self._codec} is not told the light of the graded screen")
+        if lost:
+            log.warning("%s: %s", self._path, "; ".join(lost))
 
     def _fitted(self, frame: NativeFrame, pictures: VideoStream) -> av.VideoFrame:
         """The picture in the encoder's format and size."""
-        frame = encodable(frame, codec=self._codec, reformatter=self._reformatter)
+        frame = self._encodable(frame)
         picture = frame.picture
         size = (pictures.width, pictures.height)
         is_same_format = frame.layout.name == pictures.pix_fmt
@@ -256,11 +251,11 @@ class NativeWriter:
         return round(time / self._time_base)
 
     def _mux(self, packets: "list[Packet[Stream]]") -> None:
-        if self._container is not None:
-            self._container.mux(packets)
+        if self._output.container is not None:
+            self._output.container.mux(packets)
 
     def _finish(self) -> None:
-        if self._last is None or self._pictures is None or self._container is None:
+        if self._last is None or self._pictures is None:
             raise MediaError(f"no frame was written to '{self._path}'; check the source video")
         packets = self._pictures.encode(None)
         if self._num_frames <= X265_DELAY:
@@ -268,22 +263,11 @@ class NativeWriter:
             for packet in packets:
                 packet.dts = packet.pts
         self._mux(packets)
+        end = self._last + 1 / self._fps
         if self._sound is not None:
-            self._mux(self._sound.finish(self._last + 1 / self._fps))
-        self._container.close()
-        self._unfinished.replace(self._path)
-
-    def _discard(self) -> None:
-        if self._container is not None:
-            with suppress(OSError, FFmpegError):  # the file is given up, whole or not
-                self._container.close()
-        self._unfinished.unlink(missing_ok=True)
-
-    def _failure(self, err: Exception) -> MediaError:
-        why = reason(err) if isinstance(err, FFmpegError) else str(err)
-        return MediaError(
-            f"cannot write '{self._path}' ({why}); check the free space, the size and the options"
-        )
+            self._mux(self._sound.finish(end))
+        if self._companions is not None:
+            self._mux(self._companions.finish(end))
 
 
 def _rounded_up(length: int, unit: int) -> int:

@@ -16,7 +16,15 @@ from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from lipwright.errors import MediaError
-from lipwright.media.source import first_picture_time, open_media, reason, sound_stream, stamp
+from lipwright.media.limits import beyond, limits_in_force, require_sampling
+from lipwright.media.source import (
+    first_picture_time,
+    open_media,
+    packets,
+    reason,
+    sound_stream,
+    stamp,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +50,7 @@ class SoundTrack:
     """Consecutive stretches: ``(num_channels, N)`` float32, finite, nominally in [-1, 1]."""
 
 
-def read_speech(path: Path) -> NDArray[np.float32]:
+def read_speech(path: Path, *, stream: int | None = None) -> NDArray[np.float32]:
     """Read the speech of a sound or video file.
 
     Time zero is the first picture if the file has pictures, else the first sample: sound that
@@ -51,13 +59,18 @@ def read_speech(path: Path) -> NDArray[np.float32]:
     10 ms are cut; damaged packets become silence and are logged, as are samples that are not
     finite.
 
+    Args:
+        path: A file that has sound.
+        stream: Which of several streams of sound, 0 for the first; None for a player's choice.
+
     Returns:
         ``(N,)`` float32 in [-1, 1], mono, at `SPEECH_RATE`.
 
     Raises:
-        MediaError: If the file is missing, not media, has no sound or no sample of it.
+        MediaError: If the file is missing, not media, has no sound or no sample of it, or not so
+            many streams of it.
     """
-    track = read_sound(path)
+    track = read_sound(path, stream=stream)
     resampler = AudioResampler(format="fltp", layout="mono", rate=SPEECH_RATE)
     pieces: list[NDArray[np.float32]] = []
     num_samples = 0
@@ -78,23 +91,29 @@ def read_speech(path: Path) -> NDArray[np.float32]:
     return np.asarray(np.clip(speech, -1, 1), dtype=np.float32)
 
 
-def read_sound(path: Path) -> SoundTrack:
+def read_sound(path: Path, *, stream: int | None = None) -> SoundTrack:
     """Read the sound of a file as it is, block by block, with bounded memory.
 
     Time zero, gaps, overlaps and damage are treated as in `read_speech`. Sample rate and channels
     are kept wherever AAC can hold them; otherwise the sound comes as 48 kHz or stereo.
 
+    Args:
+        path: A file that has sound.
+        stream: Which of several streams of sound, 0 for the first; None for a player's choice.
+
     Raises:
-        MediaError: If the file is missing, not media, or has no sound. Damage that ends the file
-            early is raised from the blocks.
+        MediaError: If the file is missing, not media, or has no sound, or not so many streams of
+            it; the message lists those that it has. Damage that ends the file early is raised
+            from the blocks.
     """
     with open_media(path) as container:
-        stream = _require_sound(container, path)
-        rate, layout = stream.codec_context.sample_rate, stream.codec_context.layout
+        context = chosen_sound(container, path, stream).codec_context
+        rate, layout = context.sample_rate, context.layout
+        require_sampling(path, rate, layout.nb_channels)
     if rate not in AAC_RATES:
         rate = DEFAULT_RATE
     name = _kept_layout(layout)
-    return SoundTrack(rate=rate, layout=name, blocks=_blocks(path, rate, name))
+    return SoundTrack(rate=rate, layout=name, blocks=_blocks(path, rate, name, stream))
 
 
 def _samples(frames: Sequence[AudioFrame | None]) -> list[NDArray[np.float32]]:
@@ -102,11 +121,36 @@ def _samples(frames: Sequence[AudioFrame | None]) -> list[NDArray[np.float32]]:
     return [np.asarray(f.to_ndarray(), dtype=np.float32) for f in frames if f is not None]
 
 
-def _require_sound(container: InputContainer, path: Path) -> AudioStream:
+def chosen_sound(container: InputContainer, path: Path, number: int | None = None) -> AudioStream:
+    """A stream of sound of an open file.
+
+    Args:
+        container: The file.
+        path: Its name, for messages.
+        number: Which of its streams of sound, 0 for the first; None for a player's choice.
+
+    Raises:
+        MediaError: If there is none, or not so many.
+    """
     stream = sound_stream(container)
     if stream is None:
         raise MediaError(f"'{path}' has no sound; name a file that has, such as a WAV recording")
-    return stream
+    if number is None:
+        return stream
+    held = [entry for entry in container.streams.audio if entry.codec_context is not None]
+    if not 0 <= number < len(held):
+        raise MediaError(
+            f"'{path}' has no stream of sound {number}; it has "
+            + "; ".join(f"{k}: {_described(entry)}" for k, entry in enumerate(held))
+        )
+    return held[number]
+
+
+def _described(stream: AudioStream) -> str:
+    context = stream.codec_context
+    names = [stream.language or "", stream.metadata.get("title", "")]
+    said = [context.name, context.layout.name, f"{context.sample_rate} Hz"]
+    return ", ".join([*said, *(name for name in names if name and name != "und")])
 
 
 def _kept_layout(layout: AudioLayout) -> str:
@@ -118,12 +162,15 @@ def _kept_layout(layout: AudioLayout) -> str:
     return name if is_same else "stereo"
 
 
-def _blocks(path: Path, rate: int, layout: str) -> Iterator[NDArray[np.float32]]:
+def _blocks(
+    path: Path, rate: int, layout: str, number: int | None
+) -> Iterator[NDArray[np.float32]]:
     """Lay the decoded sound on the clock that starts at the first picture."""
     zero = first_picture_time(path)
     position = 0  # samples given out so far
     num_cut = 0
-    for time, decoded in _decode(path, rate, layout):
+    longest = limits_in_force().seconds
+    for time, decoded in _decode(path, rate, layout, number):
         zero = time if zero is None else zero
         gap = 0 if time is None or zero is None else round((time - zero) * rate) - position
         block = decoded
@@ -138,6 +185,9 @@ def _blocks(path: Path, rate: int, layout: str) -> Iterator[NDArray[np.float32]]
                 yield silence
             block = block[:, max(0, -gap) :]
             num_cut += decoded.shape[1] - block.shape[1] if position else 0
+        if position + block.shape[1] > longest * rate:
+            what = f"has sound at {(position + block.shape[1]) / rate:.1f} s"
+            raise beyond(path, what, "seconds", longest)
         if block.shape[1]:
             position += block.shape[1]
             yield block
@@ -154,29 +204,20 @@ def _silence(num_samples: int, rate: int, *, num_channels: int) -> Iterator[NDAr
 _Timed = tuple[Fraction | None, NDArray[np.float32]]
 
 
-def _decode(path: Path, rate: int, layout: str) -> Iterator[_Timed]:
+def _decode(path: Path, rate: int, layout: str, number: int | None) -> Iterator[_Timed]:
     """Decode to ``(num_channels, N)`` float32 at one rate, each block with its container time."""
     converter = _Converter(rate, layout)
-    num_damaged = 0
     last: Fraction | None = None
     held: _Timed | None = None
     with open_media(path) as container:
-        stream = _require_sound(container, path)
+        stream = chosen_sound(container, path, number)
         try:
-            for packet in container.demux(stream):
-                try:
-                    frames: list[AudioFrame | None] = [*packet.decode()]
-                except FFmpegError:  # decoders give many kinds for damage, even "not permitted"
-                    num_damaged += 1
-                    continue
-                if packet.size == 0:
-                    frames.append(None)  # the end: what the converter still holds
-                for frame in frames:
-                    for time, block in converter.convert(frame):
-                        if held is not None:
-                            yield held
-                        last = time
-                        held = time, _finite(block, path, converter)
+            for frame in _decoded(container, stream, path):
+                for time, block in converter.convert(frame):
+                    if held is not None:
+                        yield held
+                    last = time
+                    held = time, _finite(block, path, converter)
         except (FFmpegError, ValueError) as err:
             where = "its start" if last is None else f"{float(last):.3f} s"
             why = reason(err) if isinstance(err, FFmpegError) else str(err)
@@ -185,6 +226,29 @@ def _decode(path: Path, rate: int, layout: str) -> Iterator[_Timed]:
             ) from err
         if held is not None:
             yield _without_padding(held, stream, rate, path)
+
+
+def _decoded(
+    container: InputContainer, stream: AudioStream, path: Path
+) -> Iterator[AudioFrame | None]:
+    """Decode within the `Limits`; None is the end, when the converter gives what it holds."""
+    most = limits_in_force().empty_packets
+    num_damaged = num_empty = 0
+    for packet in packets(container, stream):
+        frames: list[AudioFrame] = []
+        try:
+            frames = packet.decode()
+        except FFmpegError:  # decoders give many kinds for damage, even "not permitted"
+            num_damaged += 1
+        num_empty = 0 if frames else num_empty + 1
+        if num_empty > most:
+            what = f"has {num_empty} packets in a row without sound"
+            raise beyond(path, what, "empty_packets", most)
+        for frame in frames:
+            require_sampling(path, frame.sample_rate, frame.layout.nb_channels)
+            yield frame
+        if packet.size == 0:
+            yield None
     if num_damaged:
         log.warning("%s: %d damaged packets of sound became silence", path, num_damaged)
 

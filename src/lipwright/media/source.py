@@ -1,17 +1,23 @@
 """Open a media file for reading, and find its pictures and its sound."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.frame import Frame
-from av.stream import Disposition
+from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from lipwright.errors import MediaError
+from lipwright.media.limits import admit, container_options
+
+T = TypeVar("T", bound=Stream)
 
 
 def require_file(path: Path) -> None:
@@ -31,19 +37,30 @@ def require_file(path: Path) -> None:
 def open_media(path: Path) -> InputContainer:
     """Open a local file; nothing in its name is taken for a protocol or a number pattern.
 
+    Playlists and other formats that point to further files are not opened.
+
     Raises:
-        MediaError: If the file is missing, a folder, unreadable, or not media.
+        MediaError: If the file is missing, a folder, unreadable, not media, or asks for more than
+            `Limits` allow.
     """
     require_file(path)
     try:
-        return av.open(f"file:{path}", mode="r", metadata_errors="replace")
+        container = av.open(
+            f"file:{path}", mode="r", metadata_errors="replace", options=container_options()
+        )
     except PermissionError as err:
         raise MediaError(f"'{path}' may not be read; change its permissions") from err
     except FFmpegError as err:
         raise MediaError(
             f"'{path}' is not a video, sound or picture that can be read ({reason(err)}); "
-            "check that the file is complete"
+            "check that the file is complete, and no playlist"
         ) from err
+    try:
+        admit(container, path)
+    except MediaError:
+        container.close()
+        raise
+    return container
 
 
 def reason(err: FFmpegError) -> str:
@@ -83,10 +100,27 @@ def first_picture_time(path: Path) -> Fraction | None:
         if stream is None:
             return None
         try:
-            frame = next(container.decode(stream), None)
+            decoded = (frame for packet in packets(container, stream) for frame in packet.decode())
+            frame = next(decoded, None)
         except FFmpegError:
             return None  # read_frames reports it; the sound is then on its own clock
     return None if frame is None else stamp(frame) or Fraction(0)
+
+
+def packets(container: InputContainer, stream: T) -> "Iterator[Packet[T]]":
+    """The packets of one stream, then an empty one that flushes its decoder.
+
+    Raises:
+        FFmpegError: If the file is damaged.
+    """
+    is_over = False
+    try:
+        for packet in container.demux(stream):
+            is_over = packet.size == 0
+            yield cast("Packet[T]", packet)
+    except IndexError:  # PyAV flushes streams, too, that begin on the way, and does not know them
+        if not is_over:
+            raise
 
 
 def stamp(frame: Frame) -> Fraction | None:

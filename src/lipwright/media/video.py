@@ -5,21 +5,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from math import cos, radians, sin
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from lipwright.errors import MediaError
+from lipwright.media.decoding import PictureDecoder
+from lipwright.media.limits import beyond, limits_in_force, require_size
 from lipwright.media.source import (
     open_media,
+    packets,
     picture_stream,
     reason,
     require_file,
@@ -31,11 +35,14 @@ from lipwright.media.stills import is_still_picture, read_still
 log = logging.getLogger(__name__)
 
 UNTAGGED = 2  # AVCOL_SPC_UNSPECIFIED of libavutil: the matrix of the colours is not stated
+# Matrices of ISO/IEC 23091-2 that libswscale converts; 10 (constant luminance) is nearly 9.
+_CONVERTIBLE = {0: 0, 1: 1, 4: 4, 5: 5, 6: 6, 7: 7, 9: 9, 10: 9}
 STILL_FPS = Fraction(25)  # what a still is shown at, where nothing else is asked for
 SLOWEST_FPS, FASTEST_FPS = Fraction(1, 10), Fraction(300)  # outside: a clock rate, not a rate
 RATE_SAMPLE = 300  # packets looked at when a container does not know its own rate
 LARGEST_STEP_BACK = Fraction(1)  # seconds; more than reordering, a new recording begins
 
+_Sample = TypeVar("_Sample", bound=np.generic)
 Frame = NDArray[np.uint8]
 """One picture: ``(H, W, 3)`` uint8 RGB."""
 
@@ -93,13 +100,14 @@ def probe(path: Path) -> VideoInfo:
         height, width = Upright(first, stream.sample_aspect_ratio).size
         num_frames = stream.frames or None
         has_sound = sound_stream(container) is not None
+        is_still = num_frames == 1 and not has_sound
         return VideoInfo(
             width=width,
             height=height,
-            fps=frame_rate(stream, path),
+            fps=STILL_FPS if is_still else frame_rate(stream, path),
             num_frames=num_frames,
-            duration=claimed_duration(container, stream),
-            is_still=num_frames == 1 and not has_sound,
+            duration=None if is_still else claimed_duration(container, stream),
+            is_still=is_still,
             has_sound=has_sound,
         )
 
@@ -112,7 +120,8 @@ def read_frames(path: Path) -> Iterator[VideoFrame]:
     after one frame period. A picture that is not later than its predecessor is dropped, and the
     number of such pictures is logged. Rotation and mirroring of the display matrix are applied,
     pixels that are not square are made so by scaling the width, and pictures whose size changes
-    on the way are scaled to the first. A still picture gives one frame at time 0.
+    on the way are scaled to the first. A still picture gives one frame at time 0. Interlaced
+    pictures are made progressive at the same rate, each at the moment of its first field.
 
     Yields:
         Frames in the order of time.
@@ -153,22 +162,37 @@ def require_pictures(container: InputContainer, path: Path) -> VideoStream:
 def decode_pictures(
     container: InputContainer, stream: VideoStream, path: Path
 ) -> Iterator[av.VideoFrame]:
-    """Decode all pictures; an error is never taken for the end."""
+    """Decode all pictures within the `Limits`; an error is never taken for the end."""
     last: Fraction | None = None
     num_frames = 0
+    limits = limits_in_force()
+    num_empty = 0
+    decoder = PictureDecoder(stream, path)
     try:
-        for frame in container.decode(stream):
-            num_frames += 1
-            last = stamp(frame)
-            yield frame
+        for packet in packets(container, stream):
+            pictures = decoder.decode(packet)
+            num_empty = 0 if pictures else num_empty + 1
+            if num_empty > limits.empty_packets:
+                what = f"has {num_empty} packets in a row without a picture"
+                raise beyond(path, what, "empty_packets", limits.empty_packets)
+            for frame in pictures:
+                if num_frames == 0:
+                    height, width = Upright(frame, stream.sample_aspect_ratio).size
+                    require_size(path, width, height)
+                num_frames += 1
+                last = stamp(frame)
+                yield frame
     except FFmpegError as err:
+        why = reason(err)
+        if isinstance(err, ArgumentError):  # what decoders say of sizes that they may not take
+            why += f", or a picture of more than {limits.pixels} pixels"
         if num_frames == 0:
             raise MediaError(
-                f"no picture of '{path}' can be decoded ({reason(err)}); re-encode the file"
+                f"no picture of '{path}' can be decoded ({why}); re-encode the file"
             ) from err
         where = f"{float(last):.3f} s" if last is not None else f"frame {num_frames}"
         raise MediaError(
-            f"'{path}' is damaged after {where} ({reason(err)}); cut it there, or get it whole"
+            f"'{path}' is damaged after {where} ({why}); cut it there, or get it whole"
         ) from err
     if num_frames == 0:
         raise MediaError(f"'{path}' holds 0 pictures; check that the file is complete")
@@ -184,9 +208,9 @@ def frame_rate(stream: VideoStream, path: Path) -> Fraction:
 
 def _measured_rate(path: Path) -> Fraction:
     with open_media(path) as container:
-        packets = islice(container.demux(require_pictures(container, path)), RATE_SAMPLE)
+        looked_at = islice(packets(container, require_pictures(container, path)), RATE_SAMPLE)
         try:
-            times = sorted(p.pts * p.time_base for p in packets if p.pts is not None)
+            times = sorted(p.pts * p.time_base for p in looked_at if p.pts is not None)
         except FFmpegError:
             times = []  # the decoder will meet the same damage and report it
     if len(times) < 2 or times[-1] == times[0]:
@@ -209,6 +233,7 @@ class FrameClock:
     def __init__(self, fps: Fraction, path: Path) -> None:
         self._period = 1 / fps
         self._path = path
+        self._longest = limits_in_force().seconds
         self._zero: Fraction | None = None
         self._last: Fraction | None = None
         self._num_frames = 0
@@ -226,6 +251,9 @@ class FrameClock:
             time = shown - self._zero
         else:
             time = self._last + self._period if self._last is not None else Fraction(0)
+        if time > self._longest:
+            what = f"has a picture at {float(time):.1f} s"
+            raise beyond(self._path, what, "seconds", self._longest)
         if self._last is not None and time <= self._last:
             if self._last - time > LARGEST_STEP_BACK:
                 raise MediaError(
@@ -297,9 +325,14 @@ class Upright:
 
 
 def colorspace_of(frame: av.VideoFrame) -> int:
-    """The matrix of the picture's colours; untagged ones as players guess them, by size."""
-    if frame.colorspace != UNTAGGED or frame.format.is_rgb:
-        return frame.colorspace
+    """The matrix of the picture's colours; untagged ones as players guess them, by size.
+
+    So are tags that libswscale cannot convert, damaged ones among them.
+    """
+    if frame.colorspace in _CONVERTIBLE:
+        return _CONVERTIBLE[frame.colorspace]
+    if frame.format.is_rgb:
+        return UNTAGGED
     is_high_definition = frame.width >= 1280 or frame.height > 576
     return Colorspace.ITU709 if is_high_definition else Colorspace.ITU601
 
@@ -309,14 +342,19 @@ _Matrix = tuple[tuple[int, int], tuple[int, int]]
 
 def display_matrix(frame: av.VideoFrame) -> _Matrix:
     """The turning part of the display matrix: x' = a x + c y and y' = b x + d y."""
-    side = cast(SideDataContainer, frame.side_data)  # PyAV's stub knows one key only
+    try:
+        side = cast(SideDataContainer, frame.side_data)  # PyAV's stub knows one key only
+    except ValueError:  # PyAV gives none if it does not know one, such as EXIF
+        angle = -radians(frame.rotation)
+        a, b = round(cos(angle)), round(sin(angle))
+        return (a, b), (-b, a)
     if not any(entry.type == Type.DISPLAYMATRIX for entry in side):
         return (1, 0), (0, 1)
     a, b, _, c, d, *_ = np.frombuffer(bytes(side[Type.DISPLAYMATRIX]), dtype=np.int32).tolist()
     return (a, b), (c, d)
 
 
-def turned(pixels: Frame, matrix: _Matrix) -> Frame:
+def turned(pixels: NDArray[_Sample], matrix: _Matrix) -> NDArray[_Sample]:
     """Apply the nearest of the eight ways to lay a rectangle; any other angle is left out."""
     (a, b), (c, d) = matrix
     if abs(b) > abs(a):
