@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rgb_paste import paste
 
 from lipwright.composite import mouth_mask
+from lipwright.composite.grain import Grain
 from lipwright.composite.native import paste_native
 from lipwright.errors import ConfigError
 from lipwright.faces import crop_face
-from lipwright.media import read_frames
+from lipwright.media import Encoding, read_frames
 from lipwright.media.display import Display, between_centres, square_to_display
 from lipwright.media.native import NativeFrame, colour_of, native_still, read_native
 from lipwright.media.native_rgb import rgb, rgb_region
@@ -111,7 +112,7 @@ def test_what_the_mask_leaves_out_is_the_same_bit_for_bit_in_the_file(
     source = write(tmp_path / "a.mp4", pixel_format)
     target = tmp_path / "b.mp4"
     face, square = noise(96), SQUARES[1]
-    with NativeWriter(target, fps=FPS, speech=None, crf=0) as writer:
+    with NativeWriter(target, fps=FPS, speech=None, encoding=Encoding(crf=0)) as writer:
         for frame in read_native(source):
             writer.write(paste_native(frame, face, box=square))
     num_frames = 0
@@ -162,7 +163,7 @@ def test_a_turned_video_takes_boxes_in_upright_coordinates(tmp_path: Path, rotat
     target = tmp_path / "b.mp4"
     square = box(40, 30, 136, 126)
     face = np.ascontiguousarray(cv2.resize(photo(), (96, 96)))
-    with NativeWriter(target, fps=FPS, speech=None, crf=0) as writer:
+    with NativeWriter(target, fps=FPS, speech=None, encoding=Encoding(crf=0)) as writer:
         for native in read_native(source):
             writer.write(paste_native(native, face, box=square))
     for before, after in zip(read_frames(source), read_frames(target), strict=True):
@@ -330,3 +331,50 @@ def test_a_still_is_pasted_into_as_rgb() -> None:
     frame, face = native_still(photo()), crop_face(photo()[::-1], SQUARES[0], size=128)
     seen = rgb(paste_native(frame, face, box=SQUARES[0]))
     np.testing.assert_allclose(seen, paste(photo(), face, SQUARES[0]), atol=1)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "p010le", "rgb24", "gray"])
+@pytest.mark.parametrize("degrees", [-60, 12, 45])
+def test_a_turned_box_changes_only_what_lies_under_its_mask(
+    pixel_format: str, degrees: float
+) -> None:
+    frame, square, roll = made(pixel_format), SQUARES[1], float(np.deg2rad(degrees))
+    pasted = paste_native(frame, noise(96), box=square, roll=roll)
+    for index, (old, new) in enumerate(zip(frame.planes(), pasted.planes(), strict=True)):
+        place = frame.to_plane(index) @ square_to_display(square, 96, roll=roll)
+        share = cv2.warpAffine(
+            mouth_mask(96),
+            between_centres(np.linalg.inv(place)),
+            old.shape[1::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        np.testing.assert_array_equal(new[share == 0], old[share == 0])
+        assert (new != old).any()
+
+
+@pytest.mark.parametrize("degrees", [-45, 30])
+def test_the_turned_face_that_was_there_hardly_changes_the_picture(degrees: float) -> None:
+    frame, square, roll = made("yuv444p"), SQUARES[0], float(np.deg2rad(degrees))
+    face = rgb_region(frame, square, size=128, roll=roll)
+    before, after = rgb(frame), rgb(paste_native(frame, face, box=square, roll=roll))
+    assert np.abs(after.astype(int) - before).max() < 60
+    wrong = rgb(paste_native(frame, face, box=square))
+    near, far = (np.abs(picture.astype(int) - before).mean() for picture in (after, wrong))
+    assert near < far / 4
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "rgb24"])
+def test_grain_is_laid_on_the_luma_of_what_is_drawn_alone(pixel_format: str) -> None:
+    frame, square = made(pixel_format), SQUARES[0]
+    plain = paste_native(frame, noise(96) * 0 + 0.5, box=square)
+    grain = Grain(deviation=0.02, seed=7)
+    grainy = paste_native(frame, noise(96) * 0 + 0.5, box=square, grain=grain)
+    for index, (old, new, share) in enumerate(
+        zip(plain.planes(), grainy.planes(), shares(frame, square, mouth_mask(96)), strict=True)
+    ):
+        change = (new.astype(float) - old) / frame.layout.largest
+        assert not change[share == 0].any()
+        if index:
+            assert not change.any()
+        else:
+            assert change[share == 1].std() == pytest.approx(0.02, rel=0.15)

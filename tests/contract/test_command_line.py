@@ -14,7 +14,7 @@ from lipwright.cli.app import app
         ([], ["sync", "convert", "prepare", "puppets", "train", "export", "models"]),
         ([], ["audit", "label"]),
         (["sync"], ["FACE", "SPEECH", "--out", "--model", "lipwright sync portrait.jpg"]),
-        (["sync"], ["--mode", "released", "--accept-licence", "--face-choice", "--min-face"]),
+        (["sync"], ["--mode", "released", "--accept-licence", "--face", "--min-face"]),
         (["convert"], ["FILE", "--out", "--licence", "--alignment", "lipwright convert wav2lip"]),
         (["prepare"], ["--to", "--split", "--workers", "--landmarks", "ledger", "LRS2"]),
         (["prepare"], ["--audit", "lipwright audit wrote"]),
@@ -67,7 +67,7 @@ def test_wrong_use_leaves_with_two(words: list[str], capsys: pytest.CaptureFixtu
     [
         (["sync", "nobody.mp4", "b.wav", "-o", "c.mp4"], "no such file: 'nobody.mp4'"),
         (["sync", "a.mp4", "b.wav", "-o", "none/c.mp4"], "folder 'none' does not exist"),
-        (["sync", "a.mp4", "b.wav", "-o", "c.gif"], "unknown kind of video '.gif'"),
+        (["sync", "a.mp4", "b.wav", "-o", "c.avi"], "unknown kind of video '.avi'"),
         (["sync", "a.mp4", "b.wav", "-o", "c.mp4", "--model", "x"], "known: lipwright-160"),
         (["prepare", "nowhere", "--to", "corpus"], "no such folder: 'nowhere'"),
         (

@@ -59,7 +59,12 @@ def rows_with_grain() -> Rows:
     """Smooth pictures with some grain, as skin has: it shows where pixels were taken from."""
     mel, faces = list(graph_inputs(RESOLUTION, COLUMNS))[3]
     grain = 0.05 * np.random.default_rng(5).standard_normal(faces.shape)
-    return {"mel": mel, "faces": np.clip(faces + grain, 0, 1).astype(np.float32)}
+    return with_amplitude(mel, np.clip(faces + grain, 0, 1).astype(np.float32))
+
+
+def with_amplitude(mel: NDArray[np.float32], faces: NDArray[np.float32]) -> Rows:
+    amplitude = np.linspace(0.5, 1.5, len(mel), dtype=np.float32)
+    return {"mel": mel, "faces": faces, "amplitude": amplitude}
 
 
 def precisions(network: ov.CompiledModel, *kinds: str) -> set[str]:
@@ -101,7 +106,7 @@ def test_the_comparison_lets_bf16_through(exported: Path) -> None:
 
 def test_int8_leaves_places_alone(exported: Path) -> None:
     model = read_onnx(exported)[0]
-    batches = [{"mel": mel, "faces": faces} for mel, faces in graph_inputs(RESOLUTION, COLUMNS)]
+    batches = [with_amplitude(*rows) for rows in graph_inputs(RESOLUTION, COLUMNS)]
     calibration, checks = batches[5], batches[4]
     made = quantise(model, calibration, checks=checks)
     assert made.difference <= MARGIN * BOUND

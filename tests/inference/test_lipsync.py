@@ -17,8 +17,8 @@ from lipwright.checkpoints import model_path
 from lipwright.errors import CheckpointError, ConfigError, LicenceError, MediaError
 from lipwright.faces import Mtcnn
 from lipwright.faces.landmarks import Landmarker
-from lipwright.inference import LipSync, Progress, SyncOptions, pipeline
-from lipwright.media import NativeFrame, NativeWriter, read_speech
+from lipwright.inference import LipSync, Progress, SyncOptions, networks, pipeline
+from lipwright.media import NativeFrame, NativeWriter, SoundTrack, read_speech
 
 RATE = 16_000
 UNCACHED = SyncOptions(use_cache=False)
@@ -81,7 +81,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bytes]]:
     frames: dict[str, list[bytes]] = defaultdict(list)
 
     class Watched(NativeWriter):
-        def __init__(self, path: Path, *, fps: Fraction, speech: Path) -> None:
+        def __init__(self, path: Path, *, fps: Fraction, speech: SoundTrack, **_: object) -> None:
             super().__init__(path, fps=fps, speech=speech)
             self._name = path.name
 
@@ -90,7 +90,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bytes]]:
             frames[self._name].append(b"".join([str(frame.time).encode(), *planes]))
             super().write(frame)
 
-    monkeypatch.setattr(pipeline, "NativeWriter", Watched)
+    monkeypatch.setattr(pipeline, "open_writer", Watched)
     return frames
 
 
@@ -159,7 +159,7 @@ def test_networks_are_loaded_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("open_generator", "Mtcnn", "Landmarker"):
-        monkeypatch.delattr(pipeline, name)
+        monkeypatch.delattr(networks, name)
     for number in range(2):
         result = lip_sync.sync(astronaut_file, speech, tmp_path / f"{number}.mp4")
         assert result.num_synced == 30
@@ -189,7 +189,7 @@ def test_a_second_job_by_itself_does_not_even_load_what_looks(
 ) -> None:
     lipwright.sync(videos[0], speech, tmp_path / "first.mp4")
     for name in ("Mtcnn", "Landmarker"):
-        monkeypatch.setattr(pipeline, name, None)
+        monkeypatch.setattr(networks, name, None)
     assert lipwright.sync(videos[0], speech, tmp_path / "second.mp4").num_synced == 36
 
 
@@ -208,7 +208,7 @@ def test_a_job_that_was_stopped_leaves_the_networks_usable(
 def test_what_is_wrong_with_a_job_is_said_before_networks_are_loaded(
     astronaut_file: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(pipeline, "open_generator")
+    monkeypatch.delattr(networks, "open_generator")
     out = tmp_path / "out.mp4"
     with pytest.raises(MediaError, match="is also an input"):
         lipwright.sync(astronaut_file, speech, speech)
@@ -226,8 +226,8 @@ def test_a_licence_is_asked_for_before_networks_are_loaded(
     astronaut_file: Path, speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[object] = []
-    monkeypatch.setattr(pipeline, "open_generator", lambda *args, **_: opened.append(args))
-    monkeypatch.setattr(pipeline, "licence_of", lambda _model, _found: "research-only")
+    monkeypatch.setattr(networks, "open_generator", lambda *args, **_: opened.append(args))
+    monkeypatch.setattr(networks, "licence_of", lambda _model, _found: "research-only")
     with pytest.raises(LicenceError):
         LipSync()
     with pytest.raises(LicenceError):

@@ -131,7 +131,8 @@ def test_frames_without_a_face_are_passed_through_and_counted(
     result = lipwright.sync(video, speech, tmp_path / "out.mp4")
     assert result.num_frames == 50
     assert len(result.passed_through) == 1
-    start, end = result.passed_through[0]
+    start, end, reason = result.passed_through[0]
+    assert reason == "no face"
     # The face is looked for in every third frame: up to two more are passed through at each end.
     assert Fraction(13, 25) <= start <= Fraction(15, 25)
     assert Fraction(35, 25) <= end <= Fraction(37, 25)
@@ -269,7 +270,7 @@ def test_unknown_choices_and_sizes_are_refused(
     astronaut_file: Path, speech: Path, out: Path
 ) -> None:
     with pytest.raises(ConfigError, match="unknown face choice 'prettiest'; one of: largest"):
-        lipwright.sync(astronaut_file, speech, out, options=SyncOptions(face_choice="prettiest"))
+        lipwright.sync(astronaut_file, speech, out, options=SyncOptions(face="prettiest"))
     with pytest.raises(ConfigError, match="min_face"):
         lipwright.sync(astronaut_file, speech, out, options=SyncOptions(min_face=0.0))
 

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lipwright.errors import ConfigError
-from lipwright.inference.schedule import Schedule, show
+from lipwright.inference.schedule import Extend, Joint, Schedule, looped, show
 
 Frames = list[tuple[int, Fraction]]
 
@@ -113,3 +113,63 @@ def test_the_output_is_as_long_as_the_speech_and_never_jumps(
 def test_impossible_schedules_are_refused() -> None:
     with pytest.raises(ConfigError, match="tail, fps and duration above 0, got 0, 25 and 1"):
         Schedule(fps=Fraction(25), duration=Fraction(1), tail=0)
+
+
+def continued(extend: Extend, *, is_cut: bool = True, speech: Fraction = Fraction(2, 5)) -> Frames:
+    sources = list(enumerate(steady(6, Fraction(25))))
+    schedule = Schedule(fps=Fraction(25), duration=speech, tail=3, extend=extend, is_cut=is_cut)
+    return [
+        (frame.source[0], frame.time)
+        for frame in show(sources, schedule, time_of=lambda source: source[1])
+    ]
+
+
+def test_the_last_frame_can_stand_still_under_a_longer_speech() -> None:
+    assert [source for source, _ in continued("freeze")] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5]
+
+
+def test_the_output_can_end_with_the_source() -> None:
+    assert continued("trim") == [(i, Fraction(i, 25)) for i in range(6)]
+
+
+def test_a_longer_source_can_be_shown_to_its_end() -> None:
+    frames = continued("pingpong", is_cut=False, speech=Fraction(2, 25))
+    assert frames == [(i, Fraction(i, 25)) for i in range(6)]
+
+
+def test_a_way_to_extend_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ConfigError, match="pingpong, loop, freeze, trim; got 'bounce'"):
+        continued("bounce")  # type: ignore[arg-type]
+
+
+Pictured = tuple[float, Fraction]  # a level of brightness, and when
+
+
+def looped_levels(num: int, duration: Fraction, *, overlap: int) -> list[Pictured]:
+    joint: Joint[Pictured] = Joint(
+        at=lambda frame, time: (frame[0], time),
+        dissolve=lambda old, new, share: (old[0] + share * (new[0] - old[0]), new[1]),
+        overlap=overlap,
+    )
+    schedule = Schedule(fps=Fraction(25), duration=duration, tail=1)
+    source = [(float(i), Fraction(i, 25)) for i in range(num)]
+    return list(looped(repeat(source), joint, schedule=schedule, time_of=lambda frame: frame[1]))
+
+
+def test_a_loop_goes_on_in_time_and_dissolves_from_its_end_to_its_start() -> None:
+    frames = looped_levels(10, Fraction(1), overlap=3)
+    assert [time for _, time in frames] == [Fraction(i, 25) for i in range(len(frames))]
+    levels = [level for level, _ in frames]
+    assert levels[:7] == [0, 1, 2, 3, 4, 5, 6]
+    assert levels[7:10] == [7 * 3 / 4, 8 + (1 - 8) / 2, 9 + (2 - 9) * 3 / 4]
+    assert levels[10:14] == [3, 4, 5, 6]
+    assert frames[-1][1] + Fraction(1, 25) >= 1
+
+
+def test_a_loop_that_is_long_enough_is_shown_once_and_whole() -> None:
+    assert [level for level, _ in looped_levels(10, Fraction(2, 5), overlap=3)] == list(range(10))
+
+
+def test_what_is_too_short_to_dissolve_is_repeated_as_it_is() -> None:
+    levels = [level for level, _ in looped_levels(4, Fraction(12, 25), overlap=3)]
+    assert levels == [0, 1, 2, 3] * 3

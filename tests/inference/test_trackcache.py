@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipwright.faces.appearance import APPEARANCE_LENGTH
 from lipwright.faces.boxes import Detection
-from lipwright.faces.follow import FollowConfig, Followed, follow_face
+from lipwright.faces.choose import KnownPerson, Who
+from lipwright.faces.follow import FollowConfig, Followed, follow_face, follow_people
 from lipwright.faces.landmarks import FaceLandmarks
 from lipwright.faces.points import FIVE_POINTS, NUM_LANDMARKS
 from lipwright.inference import content, trackcache
@@ -335,3 +337,70 @@ def wait_for_hashing() -> None:
     for thread in threading.enumerate():
         if thread.name == "lipwright-hash":
             thread.join(10)
+
+
+# Several people.
+
+
+@dataclass
+class KnowingEyes(FakeEyes):
+    """Knows the one who is there."""
+
+    def appearance(self, _frame: int, _landmarks: FaceLandmarks) -> NDArray[np.float32]:
+        return np.eye(APPEARANCE_LENGTH, dtype=np.float32)[0]
+
+
+def somebody(place: int, *, others: tuple[NDArray[np.float32], ...] = ()) -> KnownPerson:
+    return KnownPerson(appearance=np.eye(APPEARANCE_LENGTH, dtype=np.float32)[place], others=others)
+
+
+def people_of(cache: TrackCache, eyes: KnowingEyes, wanted: Wanted) -> list[list[Followed[int]]]:
+    together = list(cache.follow_people(frames(), eyes, wanted))
+    return [[f.alone(index) for f in together] for index in range(len(wanted.who))]
+
+
+def test_people_are_followed_again_to_the_last_bit_without_looking(
+    cache: TrackCache, wanted: Wanted
+) -> None:
+    both = replace(wanted, who=(somebody(1), somebody(0)))
+    plain = list(follow_people(frames(), KnowingEyes(), both.who, both.config))
+    first = people_of(cache, KnowingEyes(), both)
+    assert all(f.face is None for f in first[0])  # somebody who never shows
+    assert sum(f.face is not None for f in first[1]) > 50
+    eyes = KnowingEyes(seed=1)
+    again = people_of(cache, eyes, both)
+    assert (eyes.num_detected, eyes.num_located) == (0, 0)
+    for index in (0, 1):
+        assert_same(first[index], [f.alone(index) for f in plain])
+        assert_same(again[index], first[index])
+
+
+def test_whom_a_track_follows_makes_it_another_one(
+    cache: TrackCache, wanted: Wanted, tracks: Path
+) -> None:
+    followed_until(cache, FakeEyes(), wanted)
+    slightly = somebody(0).appearance.copy()
+    slightly[40] = 1e-6
+    jobs: list[tuple[Who, ...]] = [
+        ("largest",),
+        ("largest", "leftmost"),
+        (somebody(0),),
+        (KnownPerson(appearance=slightly),),
+        (somebody(0, others=(slightly,)),),
+        (somebody(0), somebody(1)),
+        (somebody(1), somebody(0)),
+    ]
+    for number, who in enumerate(jobs, start=2):
+        eyes = KnowingEyes()
+        people_of(cache, eyes, replace(wanted, who=who))
+        assert eyes.num_detected > 0
+        assert len(kept(tracks)) == number
+
+
+def test_the_track_of_two_people_is_as_bounded_as_that_of_one(
+    cache: TrackCache, wanted: Wanted, tracks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trackcache, "MAX_FRAMES", 30)
+    both = replace(wanted, who=(somebody(0), somebody(1)))
+    assert len(people_of(cache, KnowingEyes(), both)[0]) == 60
+    assert len(Track.read(*kept(tracks))) == 15

@@ -7,6 +7,8 @@ import openvino as ov
 
 from lipwright.errors import CheckpointError
 
+_SAID = "framework"  # where OpenVINO puts the metadata of ONNX files
+
 
 @cache
 def openvino_core() -> ov.Core:
@@ -35,7 +37,8 @@ def read_onnx(path: Path) -> tuple[ov.Model, dict[str, str]]:
         raise CheckpointError(f"no such model file: {str(path)!r}")
     try:
         model = openvino_core().read_model(path)
-    except RuntimeError as err:
+        metadata = dict(model.get_rt_info(_SAID).value) if model.has_rt_info(_SAID) else {}
+    except (RuntimeError, UnicodeDecodeError) as err:  # names and metadata may be damaged text
         size = path.stat().st_size
         what = "ONNX file"
         if path.suffix.lower() == ".xml":
@@ -43,9 +46,7 @@ def read_onnx(path: Path) -> tuple[ov.Model, dict[str, str]]:
         raise CheckpointError(
             f"{path} ({size} bytes) is not a whole {what}; copy or export it again"
         ) from err
-    if not model.has_rt_info("framework"):
-        return model, {}
-    return model, dict(model.get_rt_info("framework").value)
+    return model, metadata
 
 
 def read_onnx_metadata(path: Path) -> dict[str, str]:

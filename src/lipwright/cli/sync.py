@@ -1,5 +1,8 @@
 """``lipwright sync``: render a video of a face saying a speech."""
 
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +10,15 @@ from cyclopts import Parameter, default_name_transform
 
 from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.cli.progress import bars
-from lipwright.inference import Progress, SyncOptions, sync
+from lipwright.errors import ConfigError
+from lipwright.inference import Progress, SyncOptions, SyncResult, read_voices, sync
+from lipwright.inference.pipeline import STANDARD_OUTPUT
+from lipwright.media import Encoding
 
 DEFAULTS = SyncOptions()
+ENCODING = Encoding()
 _FLAGS = {"use_cache": "cache"}  # so that the other one is --no-cache
+_ENCODING_FLAGS = {"codec": "video_codec"}
 _LABELS = {"track": "tracking the face", "render": "rendering"}
 
 
@@ -19,28 +27,46 @@ def _flag(name: str) -> str:
     return default_name_transform(_FLAGS.get(name, name))
 
 
-def sync_command(
-    face: Path,
-    speech: Path,
+def _encoding_flag(name: str) -> str:
+    return default_name_transform(_ENCODING_FLAGS.get(name, name))
+
+
+def sync_command(  # noqa: PLR0913 - a flag each
+    face: str,
+    speech: str | None = None,
+    /,
     *,
-    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    out: Annotated[str, Parameter(name=["--out", "-o"])],
+    voices: Annotated[Path | None, Parameter(name="--map")] = None,
     model: str = DEFAULT_MODEL,
     options: Annotated[SyncOptions, Parameter(name="*", name_transform=_flag)] = DEFAULTS,
+    encoding: Annotated[Encoding, Parameter(name="*", name_transform=_encoding_flag)] = ENCODING,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Render a video of a face saying a speech.
 
     Parameters
     ----------
     face:
-        Video or picture that shows the face.
+        Video or picture that shows the face: a file, an http address, - for standard input, or
+        pictures (a folder, or a pattern such as frames/%05d.png).
     speech:
         Recording, or video whose sound is the speech.
     out:
-        Video to write: .mp4, .mkv or .mov.
+        What to write: .mp4, .mkv, .mov, .webm, .gif, pictures (a pattern, or a folder), or - for
+        standard output.
+    voices:
+        TOML file that says who says what, instead of SPEECH: a table [[voice]] each, with face
+        (index:1, point:320,180, ...), speech (a file) and perhaps offset (seconds).
     model:
         Name of a model (see: lipwright models), or path of an .onnx file or of a checkpoint such
         as wav2lip_gan.pth, which is converted once and kept.
+    as_json:
+        Print what was made as JSON: what was synced, what was passed through and why, timings,
+        model and settings.
     """
+    if (speech is None) == (voices is None):
+        raise ConfigError("give either SPEECH or --map, which says who says what")
     with bars() as advance:
 
         def show(progress: Progress) -> None:
@@ -48,16 +74,48 @@ def sync_command(
 
         result = sync(
             face,
-            speech,
+            read_voices(voices) if voices is not None else str(speech),
             out,
             model=model,
             options=options,
+            encoding=encoding,
             on_progress=show,
         )
-    print(
+    # What is piped out must be the video alone.
+    to = sys.stderr if out == STANDARD_OUTPUT else sys.stdout
+    print(_as_json(result, options, encoding) if as_json else _in_words(result), file=to)
+
+
+def _in_words(result: SyncResult) -> str:
+    lines = [
         f"{result.path}: {float(result.duration):.2f} s, {result.num_synced} of "
-        f"{result.num_frames} frames synced, in {result.seconds:.1f} s"
+        f"{result.num_frames} frames synced, in {result.seconds:.1f} s",
+        f"drawn by {result.model} in {result.engine}",
+    ]
+    lines += [
+        f"{stretch.reason} from {float(stretch.start):.2f} s to {float(stretch.end):.2f} s: passed "
+        f"through unchanged"
+        for stretch in result.passed_through
+    ]
+    return "\n".join(lines)
+
+
+def _as_json(result: SyncResult, options: SyncOptions, encoding: Encoding) -> str:
+    return json.dumps(
+        {
+            "path": str(result.path),
+            "duration": float(result.duration),
+            "num_frames": result.num_frames,
+            "num_synced": result.num_synced,
+            "stretches": [
+                {"start": float(s.start), "end": float(s.end), "reason": s.reason}
+                for s in sorted((*result.synced, *result.passed_through))
+            ],
+            "seconds": round(result.seconds, 3),
+            "model": result.model,
+            "engine": asdict(result.engine),
+            "options": asdict(options),
+            "encoding": asdict(encoding),
+        },
+        indent=2,
     )
-    print(f"drawn by {result.model} in {result.engine}")
-    for start, end in result.passed_through:
-        print(f"no face from {float(start):.2f} s to {float(end):.2f} s: passed through unchanged")

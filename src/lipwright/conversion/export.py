@@ -56,7 +56,11 @@ _PORTS = {
     "generator": _Ports(kind="generator", outputs=("drawn",), faces=lambda r: (6, r, r)),
     # It moves pixels: on inputs of noise, a millionth of the side makes a difference of 1e-4.
     "articulated": _Ports(
-        kind="generator", outputs=("drawn",), faces=lambda r: (6, r, r), tolerance=1e-3
+        kind="generator",
+        inputs=("mel", "faces", "amplitude"),
+        outputs=("drawn",),
+        faces=lambda r: (6, r, r),
+        tolerance=1e-3,
     ),
     "expert": _Ports(kind="expert", outputs=("speech", "lips"), faces=lambda r: (15, r // 2, r)),
     # Its inputs are others than an expert's, so whoever looks for an expert must not take it.
@@ -278,7 +282,12 @@ def _inputs(ports: _Ports, resolution: int, batch: int) -> tuple[torch.Tensor, .
     generator = torch.Generator().manual_seed(batch)
     speech = torch.rand(batch, *ports.speech, generator=generator)
     faces = torch.rand(batch, *ports.faces(resolution), generator=generator) * ports.brightest
-    return ((2 * speech - 1) * ports.loudest, faces) if len(ports.inputs) == 2 else (faces,)
+    given = {
+        "amplitude": 1.5 * torch.rand(batch, generator=generator),
+        "faces": faces,
+    }
+    sound = (2 * speech - 1) * ports.loudest
+    return tuple(given.get(name, sound) for name in ports.inputs)
 
 
 def _traced(network: nn.Module, ports: _Ports, resolution: int) -> onnx.ModelProto:

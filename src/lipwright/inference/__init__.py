@@ -1,8 +1,9 @@
 """From a face and a speech to a video of that face saying it. Runs without torch."""
 
 from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.casting import Voice, read_voices
 from lipwright.inference.engines import EngineChoice, open_generator
-from lipwright.inference.job import Progress, SyncOptions, SyncResult
+from lipwright.inference.job import Progress, Stretch, SyncOptions, SyncResult
 from lipwright.inference.lipsync import LipSync
 from lipwright.inference.openvino_backend import OpenVinoGenerator
 from lipwright.inference.pipeline import sync
@@ -13,8 +14,11 @@ __all__ = [
     "LipSync",
     "OpenVinoGenerator",
     "Progress",
+    "Stretch",
     "SyncOptions",
     "SyncResult",
+    "Voice",
     "open_generator",
+    "read_voices",
     "sync",
 ]

@@ -1,6 +1,6 @@
 """What an engine that runs a generator offers, and what all of them ask of a model at the door."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.checkpoints import Metadata
-from lipwright.errors import CheckpointError
+from lipwright.errors import CheckpointError, ConfigError
 from lipwright.faces import CROP_RULES, CropRule
 from lipwright.speech import ALIGNMENTS, FRONT_END, NUM_MELS, WINDOW_LENGTH, Alignment
 
 T = TypeVar("T", bound=str)
 Precision = Literal["fp32", "bf16", "int8"]
+AMPLITUDE = "amplitude"
+"""Name of the input that says how far the mouth moves."""
+_WITH_AMPLITUDE = ("articulated",)
 Shape = tuple[int | None, ...]
 """Lengths of a port's dimensions; None where any length is taken, as of a batch."""
 
@@ -47,11 +50,17 @@ class GeneratorBackend(Protocol):
         """Of its weights; ``unknown`` if the file does not say."""
         ...
 
+    @property
+    def with_amplitude(self) -> bool:
+        """Whether it can be told how far the mouth moves."""
+        ...
+
     def draw(
         self,
         targets: NDArray[np.uint8],
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
+        amplitudes: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech.
 
@@ -59,6 +68,8 @@ class GeneratorBackend(Protocol):
             targets: ``(B, R, R, 3)`` uint8 RGB; the lower half is not looked at.
             references: ``(B, R, R, 3)`` uint8 RGB of the same person.
             windows: ``(B, 1, 80, columns)`` float32 mel in [-4, 4].
+            amplitudes: ``(B,)`` how far the mouth moves from rest: 0 not at all, 1 as the model
+                does by itself; None for 1. Only where ``with_amplitude``.
 
         Returns:
             ``(B, R, R, 3)`` float32 RGB in [0, 1].
@@ -84,6 +95,8 @@ class GeneratorRecord:
     """Whether it takes and gives colours as BGR."""
     batch: int | None
     """Faces that it takes at a time: 1, as some exports do, or None for any number."""
+    with_amplitude: bool
+    """Whether it can be told how far the mouth moves."""
 
 
 def graph_record(
@@ -120,6 +133,7 @@ def graph_record(
         licence=metadata.get("licence", "unknown"),
         is_bgr=metadata.get("channel_order") == "bgr",
         batch=_fixed_batch(ports, path),
+        with_amplitude=AMPLITUDE in ports,
     )
 
 
@@ -149,6 +163,7 @@ def weights_record(meta: Metadata, path: Path, *, resolution: int) -> GeneratorR
         licence=meta.licence,
         is_bgr=meta.channel_order == "bgr",
         batch=None,
+        with_amplitude=meta.architecture in _WITH_AMPLITUDE,
     )
 
 
@@ -188,9 +203,32 @@ def finish_faces(drawn: NDArray[np.float32], *, is_bgr: bool) -> NDArray[np.floa
     return np.asarray(np.clip(rgb, 0, 1), dtype=np.float32)
 
 
-def in_portions(rows: NDArray[np.float32], size: int | None) -> list[NDArray[np.float32]]:
-    """Rows in the portions that a network takes: all at once, or so many."""
-    return [rows] if size is None else [rows[i : i + size] for i in range(0, len(rows), size)]
+def network_inputs(
+    record: GeneratorRecord,
+    faces: NDArray[np.float32],
+    windows: NDArray[np.float32],
+    amplitudes: NDArray[np.float32] | None,
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """What a network takes, in the portions that it takes: all at once, or one by one.
+
+    Args:
+        record: What the network says of itself.
+        faces: ``(B, 6, R, R)`` float32, see :func:`prepare_faces`.
+        windows: ``(B, 1, 80, columns)`` float32 mel in [-4, 4].
+        amplitudes: ``(B,)`` or None, see :class:`GeneratorBackend`.
+
+    Yields:
+        Name of each input -> its rows.
+    """
+    rows = {"mel": np.ascontiguousarray(windows, dtype=np.float32), "faces": faces}
+    if record.with_amplitude:
+        given = np.ones(len(faces)) if amplitudes is None else amplitudes
+        rows[AMPLITUDE] = np.asarray(given, dtype=np.float32)
+    elif amplitudes is not None:
+        raise ConfigError("this generator cannot be told how far the mouth moves")
+    size = record.batch or max(1, len(faces))
+    for start in range(0, len(faces), size):
+        yield {name: array[start : start + size] for name, array in rows.items()}
 
 
 def to_pixels(drawn: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -236,6 +274,10 @@ def _require_interface(ports: Mapping[str, Shape], path: Path, resolution: int) 
                 f"{path} is not a generator of {resolution} px: {name!r} is {found}, expected "
                 f"{_in_words(shape)}"
             )
+    if AMPLITUDE in ports and not _fits(ports[AMPLITUDE], (None,)):
+        raise CheckpointError(
+            f"{path} takes {AMPLITUDE!r} as {_in_words(ports[AMPLITUDE])}, expected [?]"
+        )
     columns = ports["mel"][3]
     if columns is None:
         raise CheckpointError(f"{path} does not say how many columns of mel it takes")

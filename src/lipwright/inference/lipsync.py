@@ -1,13 +1,16 @@
 """Render many videos with networks that are loaded once: the front door for programs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.errors import ConfigError
+from lipwright.inference.casting import Voice
 from lipwright.inference.engines import DeviceChoice, EngineChoice, PrecisionChoice
 from lipwright.inference.job import Progress, SyncOptions, SyncResult
-from lipwright.inference.pipeline import Models, run_job
+from lipwright.inference.networks import Models
+from lipwright.inference.pipeline import run_job
+from lipwright.media import Encoding
 
 USUAL = SyncOptions()
 
@@ -65,19 +68,21 @@ class LipSync:
     def sync(
         self,
         face: str | Path,
-        speech: str | Path,
+        speech: str | Path | Sequence[Voice],
         out: str | Path,
         *,
         options: SyncOptions | None = None,
+        encoding: Encoding | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> SyncResult:
         """Render a video of a face saying a speech, as :func:`lipwright.sync` does.
 
         Args:
-            face: A video or a picture that shows the face.
-            speech: A recording or a video whose sound is the speech.
-            out: The video to write: .mp4, .mkv or .mov. Two jobs that run at once need two.
+            face: A video or a picture that shows the face; see :func:`lipwright.sync`.
+            speech: A recording or a video whose sound is the speech, or several voices.
+            out: What to write. Two jobs that run at once need two.
             options: How. Device and precision are those of this object.
+            encoding: How pictures are encoded.
             on_progress: Called after every frame rendered, in the thread of the job.
 
         Returns:
@@ -100,4 +105,12 @@ class LipSync:
                     f"options ask for {name} {asked!r}, this LipSync has {there[1]!r}; make "
                     f"another one: LipSync({self.model!r}, {name}={asked!r})"
                 )
-        return run_job(self._models, face, speech, out, options=options, on_progress=on_progress)
+        return run_job(
+            self._models,
+            face,
+            speech,
+            out,
+            options=options,
+            encoding=encoding,
+            on_progress=on_progress,
+        )

@@ -16,7 +16,7 @@ from lipwright.composite import paste_native
 from lipwright.errors import ConfigError
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.live_face import IdleFace, PreparedFace
-from lipwright.inference.streaming import BATCH_SIZE
+from lipwright.inference.painter import BATCH_SIZE
 from lipwright.media import SPEECH_RATE, Frame, NativeFrame
 from lipwright.media.native_rgb import rgb
 from lipwright.speech import LiveWindows, Mel, MelStream, SpeechResampler, live_window

@@ -21,10 +21,10 @@ from lipwright.faces.follow import Eyes, FollowConfig, Followed, follow_face
 from lipwright.faces.landmarks import Landmarker
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import STILL_FPS, SyncOptions
+from lipwright.inference.painter import BATCH_SIZE
 from lipwright.inference.reference import ReferenceKeeper, face_view, middle
 from lipwright.inference.schedule import to_and_fro
 from lipwright.inference.sight import NativeEyes
-from lipwright.inference.streaming import BATCH_SIZE
 from lipwright.media import NativeFrame, encodable, read_native
 from lipwright.media.retime import TOLERANCE
 
@@ -112,7 +112,7 @@ def prepare_face(
     frames = (
         (encodable(frame) if frame.is_still else frame, frame.time) for frame in read_native(path)
     )
-    config = FollowConfig(choice=options.face_choice, crop=backend.crop)
+    config = FollowConfig(choice=options.face, crop=backend.crop)
     followed = at_rate(follow_face(frames, eyes, config), fps)
     kept: list[IdleFrame] = []
     room = max_bytes

@@ -14,7 +14,7 @@ from lipwright.inference.backend import (
     Shape,
     finish_faces,
     graph_record,
-    in_portions,
+    network_inputs,
     prepare_faces,
 )
 from lipwright.speech import Alignment
@@ -104,23 +104,22 @@ class OnnxRuntimeGenerator:
         """Which box around a face it looks at."""
         self.licence: str = record.licence
         """Of its weights."""
-        self._is_bgr, self._batch = record.is_bgr, record.batch
+        self.with_amplitude: bool = record.with_amplitude
+        """Whether it can be told how far the mouth moves."""
+        self._record = record
 
     def draw(
         self,
         targets: NDArray[np.uint8],
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
+        amplitudes: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech; see :class:`GeneratorBackend`."""
-        faces = prepare_faces(targets, references, is_bgr=self._is_bgr)
-        mel = np.ascontiguousarray(windows, dtype=np.float32)
-        batches = zip(*(in_portions(rows, self._batch) for rows in (mel, faces)), strict=True)
-        results = [
-            self._session.run(["drawn"], {"mel": portion, "faces": face})[0]
-            for portion, face in batches
-        ]
-        return finish_faces(np.concatenate(results), is_bgr=self._is_bgr)
+        faces = prepare_faces(targets, references, is_bgr=self._record.is_bgr)
+        batches = network_inputs(self._record, faces, windows, amplitudes)
+        results = [self._session.run(["drawn"], batch)[0] for batch in batches]
+        return finish_faces(np.concatenate(results), is_bgr=self._record.is_bgr)
 
 
 def onnxruntime_devices() -> tuple[OnnxRuntimeDevice, ...]:

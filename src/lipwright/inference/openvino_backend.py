@@ -30,7 +30,7 @@ from lipwright.inference.backend import (
     Shape,
     finish_faces,
     graph_record,
-    in_portions,
+    network_inputs,
     prepare_faces,
 )
 from lipwright.inference.machine import available_cores
@@ -98,7 +98,9 @@ class OpenVinoGenerator:
         """Which box around a face it looks at."""
         self.licence: str = record.licence
         """Of its weights."""
-        self._is_bgr, self._batch = record.is_bgr, record.batch
+        self.with_amplitude: bool = record.with_amplitude
+        """Whether it can be told how far the mouth moves."""
+        self._record = record
         self._network = compile_graph(model, precision, num_threads=num_threads, cache=cache)
 
     def draw(
@@ -106,12 +108,13 @@ class OpenVinoGenerator:
         targets: NDArray[np.uint8],
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
+        amplitudes: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech; see :class:`GeneratorBackend`."""
-        faces = prepare_faces(targets, references, is_bgr=self._is_bgr)
-        batches = zip(*(in_portions(rows, self._batch) for rows in (windows, faces)), strict=True)
-        results = [self._network({"mel": mel, "faces": face})["drawn"] for mel, face in batches]
-        return finish_faces(np.concatenate(results), is_bgr=self._is_bgr)
+        faces = prepare_faces(targets, references, is_bgr=self._record.is_bgr)
+        batches = network_inputs(self._record, faces, windows, amplitudes)
+        results = [self._network(batch)["drawn"] for batch in batches]
+        return finish_faces(np.concatenate(results), is_bgr=self._record.is_bgr)
 
 
 def compile_graph(
@@ -266,10 +269,8 @@ def graph_difference(candidate: Path, precision: Precision, reference: Path) -> 
         drawn = []
         for network in networks:
             _poison_memory()
-            size = record.batch or len(mel)
-            portions = (slice(at, at + size) for at in range(0, len(mel), size))
-            results = [network({"mel": mel[p], "faces": faces[p]})["drawn"] for p in portions]
-            drawn.append(np.concatenate(results))
+            batches = network_inputs(record, faces, mel, None)
+            drawn.append(np.concatenate([network(batch)["drawn"] for batch in batches]))
         worst = float(np.maximum(worst, np.abs(drawn[0] - drawn[1]).max()))  # NaN stays NaN
     return worst
 

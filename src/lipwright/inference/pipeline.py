@@ -4,71 +4,72 @@
 """
 
 import logging
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from fractions import Fraction
 from pathlib import Path
-from threading import Lock
 
-from lipwright.checkpoints import (
-    DEFAULT_LANDMARKS,
-    DEFAULT_MODEL,
-    model_path,
-    read_metadata,
-    read_onnx_metadata,
-    require_licence,
-    sha256_of,
-)
-from lipwright.errors import CheckpointError, ConfigError, MediaError
-from lipwright.faces import Mtcnn
-from lipwright.faces.landmarks import Landmarker
+from lipwright.checkpoints import DEFAULT_MODEL
+from lipwright.errors import ConfigError, MediaError
 from lipwright.inference.backend import GeneratorBackend
-from lipwright.inference.engines import EngineChoice, PrecisionChoice, open_generator
-from lipwright.inference.job import Job, Mode, Outcome, Progress, SyncOptions, SyncResult
-from lipwright.inference.lending import EyesOnDemand, Pool, TakingTurns
-from lipwright.inference.model import licence_of, runnable_model
+from lipwright.inference.casting import Voice, at_hand, sound_of, utterance_of
+from lipwright.inference.job import Job, Outcome, Progress, SyncOptions, SyncResult
+from lipwright.inference.networks import Models
+from lipwright.inference.people import whom_to_follow
 from lipwright.inference.released_flow import plan_released_job
-from lipwright.inference.sight import NativeEyes
-from lipwright.inference.streaming import Tally, stream_job
-from lipwright.inference.trackcache import TrackCache, tracks_folder
+from lipwright.inference.streaming import Role, stream_job
+from lipwright.inference.tally import Tally
 from lipwright.media import (
-    SPEECH_RATE,
-    NativeWriter,
+    Encoding,
+    Extras,
+    FrameWriter,
+    Pipe,
+    SegmentWriter,
+    SoundTrack,
     VideoWriter,
     is_still_picture,
+    local_file,
+    open_writer,
     probe,
-    read_speech,
-    require_writable,
+    read_sound,
+    require_output,
 )
-from lipwright.speech import MEL_RATE, WINDOW_LENGTH, Mel, mel_spectrogram
+from lipwright.media.mix import Layer
 
 log = logging.getLogger(__name__)
+
+STANDARD_OUTPUT = "-"
 
 
 def sync(
     face: str | Path,
-    speech: str | Path,
+    speech: str | Path | Sequence[Voice],
     out: str | Path,
     *,
     model: str | Path = DEFAULT_MODEL,
     options: SyncOptions | None = None,
+    encoding: Encoding | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SyncResult:
     """Render a video of a face saying a speech.
 
-    The video is as long as the speech. A longer source is cut; a shorter one is continued by
-    playing its last two seconds (less where they would not fit into memory) to and fro. Frames
-    without a face are passed through.
+    By default the video is as long as the speech: a longer source is cut, a shorter one continued
+    by playing its last two seconds (less where they would not fit into memory) to and fro, and
+    frames without a face are passed through; the options say otherwise.
 
     Args:
-        face: A video or a picture that shows the face.
-        speech: A recording or a video whose sound is the speech; its sound goes into the result.
-        out: The video to write: .mp4, .mkv or .mov. An existing one is replaced once the new one
-            is whole.
+        face: A video or a picture that shows the face: a file, an address, ``-`` for standard
+            input, or pictures (a folder, or a pattern such as ``frames/%05d.png``).
+        speech: A recording or a video whose sound is the speech, likewise; or a voice for each of
+            several people.
+        out: What to write: .mp4, .mkv, .mov, .webm, .gif, pictures (a pattern, or a name without
+            suffix for a folder), or ``-`` for standard output. An existing file is replaced once
+            the new one is whole.
         model: Name of a model, or path of an ``.onnx`` file or of a checkpoint, which is converted.
         options: How; see :class:`SyncOptions`.
+        encoding: How pictures are encoded; see :class:`Encoding`.
         on_progress: Called after every frame rendered.
 
     Returns:
@@ -84,127 +85,19 @@ def sync(
     """
     options = options or SyncOptions()
     models = Models(model, options)
-    return run_job(models, face, speech, out, options=options, on_progress=on_progress)
-
-
-class Models:
-    """The networks of jobs that one model draws: loaded when first needed, then kept.
-
-    May be used from several threads: drawing is done in turns, and each job has eyes of its own.
-    """
-
-    def __init__(self, model: str | Path, options: SyncOptions) -> None:
-        """Load nothing yet.
-
-        Args:
-            model: Name or path.
-            options: Say device, precision and accepted licence; what else they say does not count.
-        """
-        self.name = str(model)
-        """Which model draws."""
-        self.options = options
-        """As given."""
-        self._loading = Lock()
-        self._file: Path | None = None
-        self._generators: dict[PrecisionChoice, tuple[GeneratorBackend, EngineChoice]] = {}
-        self._detectors: Pool[float, Mtcnn] = Pool(lambda min_face: Mtcnn(min_face=min_face))
-        self._landmarkers = Pool(Landmarker)
-        self._tracks: TrackCache | None = None
-
-    def find(self) -> Path:
-        """The file of the generator; a foreign one is converted first.
-
-        Raises:
-            CheckpointError: If there is no such model, or it cannot be converted.
-            MissingExtraError: If it needs to be converted and torch is not installed.
-        """
-        with self._loading:
-            if self._file is None:
-                self._file = _file_for(self.name, self.options)
-            return self._file
-
-    def generator(self, mode: Mode) -> tuple[GeneratorBackend, EngineChoice]:
-        """The generator and what it runs in, once its licence is accepted.
-
-        Args:
-            mode: Of the job: a released one is drawn in fp32 if no precision is asked for.
-
-        Raises:
-            LicenceError: If the licence was not accepted.
-            CheckpointError: If the file is damaged or holds something else.
-            ConfigError: If the device or precision is not there.
-            MissingExtraError: If the engine that is asked for is not installed.
-        """
-        options = self.options
-        is_plain = mode == "released" and options.precision == "auto"
-        precision: PrecisionChoice = "fp32" if is_plain else options.precision
-        file = self.find()
-        with self._loading:
-            if precision not in self._generators:
-                _require_licence(self.name, file, accept=options.accept_licence)
-                backend, engine = open_generator(file, device=options.device, precision=precision)
-                log.info("%s runs in %s", self.name, engine)
-                self._generators[precision] = TakingTurns(backend), engine
-            return self._generators[precision]
-
-    def warm(self, min_face: float) -> None:
-        """Load what sees faces, so that no job waits for it.
-
-        Args:
-            min_face: See :class:`SyncOptions`.
-        """
-        with (
-            self._detectors.lent(min_face),
-            self._landmarkers.lent(model_path(DEFAULT_LANDMARKS)),
-        ):
-            return
-
-    @contextmanager
-    def detector(self, min_face: float) -> Iterator[Mtcnn]:
-        """A detector for the time of one job.
-
-        Args:
-            min_face: See :class:`SyncOptions`.
-
-        Raises:
-            ConfigError: If ``min_face`` is out of range.
-        """
-        with self._detectors.lent(min_face) as detector:
-            yield detector
-
-    @contextmanager
-    def eyes(self, min_face: float) -> Iterator[EyesOnDemand]:
-        """Eyes for the time of one job; networks are taken when something is first looked at.
-
-        Args:
-            min_face: See :class:`SyncOptions`.
-        """
-        with ExitStack() as lent:
-
-            def opened() -> NativeEyes:
-                detector = lent.enter_context(self._detectors.lent(min_face))
-                landmarks = self._landmarkers.lent(model_path(DEFAULT_LANDMARKS))
-                return NativeEyes(detector, lent.enter_context(landmarks), min_face=min_face)
-
-            yield EyesOnDemand(opened)
-
-    def tracks(self) -> TrackCache | None:
-        """The tracks that these networks made; None where there is no home to keep them in."""
-        with self._loading:
-            if self._tracks is None:
-                with suppress(ConfigError):
-                    landmarks = sha256_of(model_path(DEFAULT_LANDMARKS))
-                    self._tracks = TrackCache(tracks_folder(), landmarks=landmarks)
-            return self._tracks
+    return run_job(
+        models, face, speech, out, options=options, encoding=encoding, on_progress=on_progress
+    )
 
 
 def run_job(
     models: Models,
     face: str | Path,
-    speech: str | Path,
+    speech: str | Path | Sequence[Voice],
     out: str | Path,
     *,
     options: SyncOptions,
+    encoding: Encoding | None,
     on_progress: Callable[[Progress], None] | None,
 ) -> SyncResult:
     """Render one job; what can be refused without the networks is refused before they are loaded.
@@ -215,27 +108,40 @@ def run_job(
         speech: See there.
         out: See there.
         options: See there.
+        encoding: See there.
         on_progress: See there.
     """
     started = time.monotonic()
-    face, speech, out = Path(face), Path(speech), Path(out)
-    _require_apart(out, face, speech)
-    require_writable(out)
-    models.find()
-    job = Job(
-        face=face, info=probe(face), options=options, report=on_progress or (lambda _progress: None)
-    )
-    heard = _Speech(speech, *_hear(speech))
-    backend, engine = models.generator(options.mode)
-    render = _render_released if options.mode == "released" else _render
-    outcome = render(job, heard, out, models=models, backend=backend)
+    voices = _voices(speech, options)
+    place = Pipe(sys.stdout.buffer) if str(out) == STANDARD_OUTPUT else Path(out)
+    with ExitStack() as held:
+        face = held.enter_context(local_file(face))
+        voices = held.enter_context(at_hand(voices))
+        if isinstance(place, Path):
+            _require_apart(place, face, *(Path(voice.speech) for voice in voices))
+        require_output(place)
+        models.find()
+        job = Job(
+            face=face,
+            info=probe(face),
+            options=options,
+            report=on_progress or (lambda _progress: None),
+        )
+        play = _Play(job, voices)
+        backend, engine = models.generator(options.mode)
+        if options.mode == "released":
+            outcome = _render_released(job, play, place, models=models, backend=backend)
+        else:
+            _require_amplitude(models, backend, options)
+            outcome = _render(job, play, place, models=models, backend=backend, encoding=encoding)
     seconds = time.monotonic() - started
-    log.info("wrote %s: %d frames in %.1f s", out, outcome.num_frames, seconds)
+    log.info("wrote %s: %d frames in %.1f s", place, outcome.num_frames, seconds)
     return SyncResult(
-        path=out,
+        path=Path(out),
         num_frames=outcome.num_frames,
         num_synced=outcome.num_synced,
-        passed_through=outcome.passed_through,
+        synced=tuple(s for s in outcome.stretches if s.reason == "synced"),
+        passed_through=tuple(s for s in outcome.stretches if s.reason != "synced"),
         duration=outcome.duration,
         seconds=seconds,
         model=models.name,
@@ -243,45 +149,107 @@ def run_job(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Speech:
-    path: Path
-    mel: Mel
-    duration: Fraction
+class _Play:
+    """What is said in a job, and when."""
+
+    def __init__(self, job: Job, voices: Sequence[Voice]) -> None:
+        options = job.options
+        first = Fraction(0) if job.segment is None else job.segment[0]
+        shift = first + Fraction(options.speech_offset).limit_denominator(10**6)
+        self._job = job
+        self.voices = tuple(voices)
+        self.starts = tuple(
+            shift + Fraction(voice.offset).limit_denominator(10**6) for voice in voices
+        )
+        self.utterances = tuple(
+            utterance_of(
+                voice,
+                start=start,
+                amplitude=options.amplitude,
+                rests_in_pauses=options.rest_in_pauses,
+            )
+            for voice, start in zip(self.voices, self.starts, strict=True)
+        )
+
+    @property
+    def end(self) -> Fraction:
+        """When the last speech ends, in seconds of the output."""
+        return max(utterance.end for utterance in self.utterances)
+
+    def sound(self) -> SoundTrack:
+        """What is heard."""
+        job, under, until = self._job, None, None
+        if job.segment is not None and job.info.has_sound:
+            under, until = Layer(track=read_sound(job.face), muted=job.segment), job.segment[1]
+        return sound_of(list(zip(self.voices, self.starts, strict=True)), under=under, until=until)
 
 
 def _render(
-    job: Job, speech: _Speech, out: Path, *, models: Models, backend: GeneratorBackend
+    job: Job,
+    play: _Play,
+    out: Path | Pipe,
+    *,
+    models: Models,
+    backend: GeneratorBackend,
+    encoding: Encoding | None,
 ) -> Outcome:
     """Render in the default way: frames flow through, in their own pixel format."""
-    tally, total = Tally(job.fps), round(speech.duration * job.fps)
+    tally, total = Tally(job.fps), job.num_frames(play.end)
     # One look at a still costs less than reading what was seen of it.
-    is_kept = job.options.use_cache and not is_still_picture(job.face)
+    is_kept = job.options.use_cache and not is_still_picture(job.face) and job.segment is None
     tracks = models.tracks() if is_kept else None
-    with (
-        models.eyes(job.options.min_face) as eyes,
-        closing(
-            stream_job(job, speech.mel, speech.duration, eyes=eyes, backend=backend, tracks=tracks)
-        ) as frames,
-        NativeWriter(out, fps=job.fps, speech=speech.path) as writer,
-    ):
-        for drawn in frames:
-            writer.write(drawn.frame)
-            tally.add(drawn.frame.time, is_synced=drawn.is_synced)
-            job.report(Progress(stage="render", done=tally.num_frames, total=total))
+    with models.eyes(job.options.min_face) as eyes:
+        who = whom_to_follow(job.face, [voice.choice for voice in play.voices], eyes)
+        roles = [Role(*pair) for pair in zip(who, play.utterances, strict=True)]
+        with (
+            closing(stream_job(job, roles, eyes=eyes, backend=backend, tracks=tracks)) as frames,
+            _writer(job, play, out, encoding=encoding) as writer,
+        ):
+            for drawn in frames:
+                writer.write(drawn.frame)
+                tally.add(drawn.frame.time, drawn.reason)
+                job.report(Progress(stage="render", done=tally.num_frames, total=total))
     return tally.outcome()
 
 
+def _writer(job: Job, play: _Play, out: Path | Pipe, *, encoding: Encoding | None) -> FrameWriter:
+    extras = None
+    if not job.info.is_still:
+        until = job.length(play.end) if job.segment is None else None
+        extras = Extras(source=job.face, with_sound=job.options.keep_sound, until=until)
+    if job.segment is None:
+        return open_writer(out, fps=job.fps, speech=play.sound(), encoding=encoding, extras=extras)
+    if not isinstance(out, Path):
+        raise ConfigError("a segment needs a file to write to, not standard output")
+    start, end = job.segment
+    return SegmentWriter(
+        out,
+        source=job.face,
+        start=start,
+        end=end,
+        speech=play.sound(),
+        encoding=encoding,
+        extras=extras,
+    )
+
+
 def _render_released(
-    job: Job, speech: _Speech, out: Path, *, models: Models, backend: GeneratorBackend
+    job: Job, play: _Play, out: Path | Pipe, *, models: Models, backend: GeneratorBackend
 ) -> Outcome:
     """Render as the released system does: the face is tracked first, then drawn."""
+    if len(play.voices) != 1 or not isinstance(out, Path):
+        raise ConfigError("--mode released renders one voice into a file")
+    utterance = play.utterances[0]
     with models.detector(job.options.min_face) as detector:
         frames, outcome = plan_released_job(
-            job, speech.mel, speech.duration, detector=detector, backend=backend
+            job, utterance.mel, utterance.duration, detector=detector, backend=backend
         )
         with VideoWriter(
-            out, width=job.info.width, height=job.info.height, fps=job.fps, speech=speech.path
+            out,
+            width=job.info.width,
+            height=job.info.height,
+            fps=job.fps,
+            speech=Path(play.voices[0].speech),
         ) as writer:
             for done, (at, pixels) in enumerate(frames, start=1):
                 writer.write(pixels, at)
@@ -289,29 +257,20 @@ def _render_released(
     return outcome
 
 
-def _file_for(model: str | Path, options: SyncOptions) -> Path:
-    """The file to open: Lipwright's own weights for torch's devices, else a graph."""
-    if options.device in ("cuda", "mps") and Path(model).suffix.lower() == ".safetensors":
-        path = model_path(str(model))
-        with suppress(CheckpointError):  # somebody else's weights: they are converted
-            if read_metadata(path).kind == "generator":
-                return path
-    return runnable_model(model)
+def _voices(speech: str | Path | Sequence[Voice], options: SyncOptions) -> tuple[Voice, ...]:
+    if isinstance(speech, (str, Path)):
+        return (Voice(speech=speech, face=options.face, stream=options.speech_stream),)
+    if not speech:
+        raise ConfigError("nobody says anything; give one voice at least")
+    return tuple(speech)
 
 
-def _licence_in(file: Path) -> str:
-    """What a file says of its licence, read without loading the network."""
-    if file.suffix.lower() == ".safetensors":
-        return read_metadata(file).licence
-    return read_onnx_metadata(file).get("licence", "unknown")
-
-
-def _require_licence(model: str, file: Path, *, accept: str | None) -> None:
-    licence = licence_of(model, "") or _licence_in(file)
-    if licence == "unknown" and accept is None:
-        log.warning("%s does not say its licence; make sure that your use is within it", model)
-        return
-    require_licence(model, licence, accept=accept)
+def _require_amplitude(models: Models, backend: GeneratorBackend, options: SyncOptions) -> None:
+    if options.amplitude != 1 and not backend.with_amplitude:
+        raise ConfigError(
+            f"amplitude is {options.amplitude}, but {models.name} cannot be told how far the mouth "
+            f"moves; leave it out, or use the default model"
+        )
 
 
 def _require_apart(out: Path, *inputs: Path) -> None:
@@ -322,16 +281,3 @@ def _require_apart(out: Path, *inputs: Path) -> None:
             raise MediaError(f"cannot look at '{path}' or '{out}': {err.strerror}") from err
         if is_same:
             raise MediaError(f"the output '{out}' is also an input; give it another name")
-
-
-def _hear(path: Path) -> tuple[Mel, Fraction]:
-    """Mel and exact duration in seconds of a speech."""
-    samples = read_speech(path)
-    shortest = Fraction(WINDOW_LENGTH, MEL_RATE)
-    duration = Fraction(len(samples), SPEECH_RATE)
-    if duration < shortest:
-        raise MediaError(
-            f"'{path}' has {float(duration):.3f} s of sound; at least {float(shortest)} s are "
-            f"needed"
-        )
-    return mel_spectrogram(samples), duration

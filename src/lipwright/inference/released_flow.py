@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lipwright.errors import ConfigError, NoFaceError
 from lipwright.faces import FaceDetector
 from lipwright.inference.backend import GeneratorBackend
-from lipwright.inference.job import Job, Outcome, Picture, Progress, Rendered
+from lipwright.inference.job import Job, Outcome, Picture, Progress, Rendered, Stretch
 from lipwright.inference.released import (
     cut_face,
     padded_box,
@@ -56,7 +56,7 @@ def plan_released_job(
     outcome = Outcome(
         num_frames=num_frames,
         num_synced=num_frames,
-        passed_through=(),
+        stretches=(Stretch(Fraction(0), num_frames / job.fps, "synced"),),
         duration=num_frames / job.fps,
     )
     return frames, outcome

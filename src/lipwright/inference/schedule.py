@@ -1,7 +1,7 @@
 """When each frame of the output is shown, and which frame of the source it shows: pure arithmetic.
 
 Frames of the source are taken as they come and let go as soon as they are over, save for the last
-ones, which are played to and fro where the speech is longer than the source.
+ones, which may be played to and fro where the speech is longer than the source.
 """
 
 from collections import deque
@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 from lipwright.errors import ConfigError
 
 S = TypeVar("S")
 
 TAIL_SECONDS = Fraction(2)  # of the video's end, played to and fro under a longer speech
+
+
+Extend = Literal["pingpong", "loop", "freeze", "trim"]
+EXTENDS: tuple[Extend, ...] = get_args(Extend)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,9 +29,14 @@ class Schedule:
     fps: Fraction
     """Rate at which a picture that stands still, and the end of the source, are continued."""
     duration: Fraction
-    """Of the speech, in seconds: the output ends with it."""
+    """From the start of the output to the end of the speech, in seconds."""
     tail: int
     """Frames at the end of the source that are played to and fro under a longer speech."""
+    extend: Extend = "pingpong"
+    """What a longer speech sees after the source's end: its last frames to and fro, all of it
+    again, its last frame, or nothing: the output ends there."""
+    is_cut: bool = True
+    """Whether a longer source is cut where the speech ends."""
 
     def __post_init__(self) -> None:
         if self.tail < 1 or self.fps <= 0 or self.duration <= 0:
@@ -35,6 +44,8 @@ class Schedule:
                 f"a schedule needs tail, fps and duration above 0, got {self.tail}, {self.fps} "
                 f"and {self.duration}"
             )
+        if self.extend not in EXTENDS:
+            raise ConfigError(f"extend must be one of {', '.join(EXTENDS)}; got {self.extend!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +66,8 @@ def show(
     A frame that stands for long is shown several times, for the mouth goes on moving.
 
     Args:
-        sources: Frames of the source in order; those past the end of the speech are not asked for.
+        sources: Frames of the source in order; those past the end of a schedule that cuts are not
+            asked for.
         schedule: How.
         time_of: Time stamp of a frame, in seconds; rising.
 
@@ -67,19 +79,81 @@ def show(
     for source in sources:
         start = time_of(source)
         if kept:
-            for time in _held(time_of(kept[-1]), min(start, duration), period=period):
+            until = min(start, duration) if schedule.is_cut else start
+            for time in _held(time_of(kept[-1]), until, period=period):
                 yield Shown(time=time, source=kept[-1])
-        if start >= duration:
+        if start >= duration and schedule.is_cut:
             return
         kept.append(source)
     if not kept:
         return
     end = time_of(kept[-1]) + period
-    for time in _held(time_of(kept[-1]), min(end, duration), period=period):
+    until = min(end, duration) if schedule.is_cut else end
+    for time in _held(time_of(kept[-1]), until, period=period):
         yield Shown(time=time, source=kept[-1])
+    if schedule.extend == "trim":
+        return
     for beyond in range(ceil((duration - end) / period)):
-        source = kept[-1 - to_and_fro(beyond + 1, len(kept))]
-        yield Shown(time=end + beyond * period, source=source)
+        back = 0 if schedule.extend == "freeze" else to_and_fro(beyond + 1, len(kept))
+        yield Shown(time=end + beyond * period, source=kept[-1 - back])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Joint(Generic[S]):
+    """How the end of one pass over a source becomes the beginning of the next."""
+
+    at: Callable[[S, Fraction], S]
+    """The same frame with another time stamp."""
+    dissolve: Callable[[S, S, float], S]
+    """From the first frame towards the second by a share in (0, 1), with the second's time."""
+    overlap: int
+    """Frames that dissolve; none where a pass has not twice as many."""
+
+
+def looped(
+    passes: Iterable[Iterable[S]],
+    joint: Joint[S],
+    *,
+    schedule: Schedule,
+    time_of: Callable[[S], Fraction],
+) -> Iterator[S]:
+    """Show a source again and again for as long as a schedule lasts; nothing jumps in between.
+
+    Args:
+        passes: Each gives the frames of the source in order; there must be enough of them.
+        joint: Joins them.
+        schedule: How long, and how long the last frame of a source is shown.
+        time_of: Time stamp of a frame, in seconds; rising.
+
+    Yields:
+        Frames in the order of time, which goes on through all passes.
+    """
+    ending: deque[S] = deque()  # of the pass before, still to be shown
+    start = Fraction(0)
+    for frames in passes:
+        num_frames = 0
+        waiting: deque[S] = deque()
+        origin: Fraction | None = None
+        for frame in frames:
+            origin = time_of(frame) if origin is None else origin
+            moved = joint.at(frame, start + time_of(frame) - origin)
+            num_frames += 1
+            if ending:
+                share = num_frames / (num_frames + len(ending))
+                moved = joint.dissolve(ending.popleft(), moved, share)
+            waiting.append(moved)
+            if len(waiting) > joint.overlap:
+                yield waiting.popleft()
+        if not waiting:
+            return
+        start = time_of(waiting[-1]) + 1 / schedule.fps
+        if start >= schedule.duration:
+            yield from waiting
+            return
+        if num_frames < 2 * joint.overlap or not joint.overlap:
+            yield from waiting
+        else:
+            ending, start = waiting, time_of(waiting[0])
 
 
 def _held(start: Fraction, end: Fraction, *, period: Fraction) -> Iterator[Fraction]:

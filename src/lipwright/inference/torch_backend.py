@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError, require
 from lipwright.faces import CropRule
-from lipwright.inference.backend import finish_faces, prepare_faces, weights_record
+from lipwright.inference.backend import (
+    finish_faces,
+    network_inputs,
+    prepare_faces,
+    weights_record,
+)
 from lipwright.speech import Alignment
 
 TorchDevice = Literal["cpu", "cuda", "mps"]
@@ -64,7 +69,9 @@ class TorchGenerator:
         """Which box around a face it looks at."""
         self.licence: str = record.licence
         """Of its weights."""
-        self._is_bgr, self._device = record.is_bgr, device
+        self.with_amplitude: bool = record.with_amplitude
+        """Whether it can be told how far the mouth moves."""
+        self._record, self._device = record, device
         self._network = network.to(device)
         if num_threads is not None:
             self._torch.set_num_threads(num_threads)
@@ -74,14 +81,15 @@ class TorchGenerator:
         targets: NDArray[np.uint8],
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
+        amplitudes: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech; see :class:`GeneratorBackend`."""
-        faces = prepare_faces(targets, references, is_bgr=self._is_bgr)
-        mel = np.ascontiguousarray(windows, dtype=np.float32)
-        inputs = (self._torch.from_numpy(rows).to(self._device) for rows in (mel, faces))
+        faces = prepare_faces(targets, references, is_bgr=self._record.is_bgr)
+        (batch,) = network_inputs(self._record, faces, windows, amplitudes)
+        inputs = [self._torch.from_numpy(rows).to(self._device) for rows in batch.values()]
         with self._torch.inference_mode():
             drawn: NDArray[np.float32] = self._network(*inputs).float().cpu().numpy()
-        return finish_faces(drawn, is_bgr=self._is_bgr)
+        return finish_faces(drawn, is_bgr=self._record.is_bgr)
 
 
 def torch_devices() -> tuple[TorchDevice, ...]:

@@ -329,18 +329,22 @@ class ArticulatedGenerator(nn.Module):
             )
         )
 
-    def forward(self, mel: Tensor, faces: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, faces: Tensor, amplitude: Tensor | None = None) -> Tensor:
         """Draw faces that say the speech.
 
         Args:
             mel: ``(B, 1, 80, columns)`` in [-4, 4].
             faces: ``(B, 6, R, R)`` in [0, 1], RGB; channels 0-2 the target with its lower half
                 set to zero, 3-5 a reference of the same person.
+            amplitude: ``(B,)`` times that the mouth moves as far as by itself; 0 keeps it at
+                rest. None for 1.
 
         Returns:
             ``(B, 3, R, R)`` in [0, 1].
         """
-        articulation = self.hearing(mel)[:, 0]  # (B, A)
+        articulation = self.hearing(mel)[:, 0]  # (B, A); nothing is a mouth at rest
+        if amplitude is not None:
+            articulation = articulation * amplitude[:, None]
         return cast(Tensor, self.drawing(articulation, faces))
 
 

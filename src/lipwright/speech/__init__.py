@@ -1,5 +1,6 @@
 """What is being said, as the networks see it: the mel front end and the windows cut from it."""
 
+from lipwright.speech.activity import activity_at, speech_activity
 from lipwright.speech.mel import FRONT_END, MEL_RATE, NUM_MELS, SILENCE, Mel, mel_spectrogram
 from lipwright.speech.stream import (
     MEL_LOOK_AHEAD,
@@ -35,10 +36,12 @@ __all__ = [
     "Mel",
     "MelStream",
     "SpeechResampler",
+    "activity_at",
     "aligned_starts",
     "cut_windows",
     "frame_lead",
     "live_window",
     "mel_spectrogram",
+    "speech_activity",
     "window_starts",
 ]

@@ -1,0 +1,92 @@
+"""Say when somebody speaks, so that the mouth can rest in between."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipwright.speech.mel import MEL_RATE, SILENCE, Mel
+
+# A mouth opens before it is heard, and closes after.
+BEFORE_SECONDS = 0.12
+AFTER_SECONDS = 0.16
+SOFT_SECONDS = 0.12  # from rest to full motion, and back
+SHORTEST_PAUSE_SECONDS = 0.3  # beyond what is kept before and after: shorter ones are articulation
+_BANDS = slice(4, 60)  # of NUM_MELS: about 150 to 4,500 Hz, where voices are
+_QUIET, _LOUD = 5, 95  # percentiles of the level that stand for the room and for the voice
+_DECADES = 1.25  # of power to a step of the mel's scale, where 8 is 100 dB
+_LEAST_RANGE = 0.8  # of that scale, 10 dB: with less between them nothing is a pause
+_THRESHOLD = 0.3  # of the way from the room to the voice
+_HIGHEST_THRESHOLD = 2.4  # above the room, 30 dB
+
+
+def speech_activity(mel: Mel) -> NDArray[np.float32]:
+    """How much of a mouth's motion each moment of a recording calls for.
+
+    The level of the room is what the quietest twentieth of the recording has, so steady noise
+    counts as a pause; music, or noise that hides the voice, leaves no pause at all.
+
+    Args:
+        mel: ``(80, num_columns)`` float32 in [-4, 4].
+
+    Returns:
+        ``(num_columns,)`` float32: 0 in pauses, 1 where somebody speaks, and between them a soft
+        rise that begins before the sound does.
+    """
+    if float(mel[_BANDS].max(initial=SILENCE)) <= SILENCE:
+        return np.zeros(mel.shape[1], dtype=np.float32)
+    # Of the power in all bands together, back in the mel's scale.
+    power = np.power(10, _DECADES * mel[_BANDS].astype(np.float64)).mean(axis=0)
+    level = np.log10(power) / _DECADES
+    quiet, loud = (float(level_) for level_ in np.percentile(level, (_QUIET, _LOUD)))
+    if loud - quiet < _LEAST_RANGE:
+        return np.ones(mel.shape[1], dtype=np.float32)
+    threshold = quiet + min(_THRESHOLD * (loud - quiet), _HIGHEST_THRESHOLD)
+    is_speech = _without_short_pauses(level > threshold)
+    return _softened(is_speech)
+
+
+def activity_at(activity: NDArray[np.float32], columns: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Look an activity up between its columns; beyond both ends nobody speaks.
+
+    Args:
+        activity: See :func:`speech_activity`.
+        columns: ``(N,)`` places in columns, 80 to the second.
+
+    Returns:
+        ``(N,)`` float32 in [0, 1].
+    """
+    places = np.arange(-1, activity.size + 1)
+    padded = np.concatenate([[0.0], activity, [0.0]])
+    return np.asarray(np.interp(columns, places, padded), dtype=np.float32)
+
+
+def _without_short_pauses(is_speech: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Widen speech to what a mouth does for it, and close pauses too short to come to rest in."""
+    before, after = (round(s * MEL_RATE) for s in (BEFORE_SECONDS, AFTER_SECONDS))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], is_speech, [False]]).astype(np.int8)))
+    spoken = is_speech.copy()
+    last_end: int | None = None
+    shortest = round(SHORTEST_PAUSE_SECONDS * MEL_RATE)
+    for start, end in edges.reshape(-1, 2):
+        start, end = max(0, int(start) - before), int(end) + after  # noqa: PLW2901
+        if last_end is not None and start - last_end < shortest:
+            start = last_end  # noqa: PLW2901
+        spoken[start:end] = True
+        last_end = end
+    return spoken
+
+
+def _softened(is_speech: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Round the edges: a raised cosine outside of what is spoken."""
+    reach = round(SOFT_SECONDS * MEL_RATE)
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(1, reach + 1) / (reach + 1))
+    soft = is_speech.astype(np.float32)
+    for distance in range(1, reach + 1):
+        share = np.float32(rise[reach - distance])
+        for step in (distance, -distance):
+            moved = np.zeros_like(is_speech)
+            if step > 0:
+                moved[step:] = is_speech[:-step]
+            else:
+                moved[:step] = is_speech[-step:]
+            soft = np.maximum(soft, share * moved)
+    return soft

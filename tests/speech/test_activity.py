@@ -1,0 +1,66 @@
+"""When somebody speaks, as the mouth takes it."""
+
+import numpy as np
+import pytest
+
+from lipwright.speech import MEL_RATE, activity_at, mel_spectrogram, speech_activity
+
+RATE = 16_000
+
+
+def voice(seconds: float, *, level: float = 0.3, seed: int = 0) -> np.ndarray:
+    """Harmonics of a voice with a little breath."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    tone = sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 25))
+    breath = 0.05 * np.random.default_rng(seed).standard_normal(time.size)
+    return (level * (tone + breath) / 3).astype(np.float32)
+
+
+def room(seconds: float, *, level: float, seed: int = 1) -> np.ndarray:
+    noise = np.random.default_rng(seed).standard_normal(round(seconds * RATE))
+    return (level * noise).astype(np.float32)
+
+
+def activity_of(samples: np.ndarray) -> np.ndarray:
+    return speech_activity(mel_spectrogram(samples))
+
+
+def seconds(start: float, end: float) -> slice:
+    return slice(round(start * MEL_RATE), round(end * MEL_RATE))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.0005, 0.01])
+def test_a_mouth_rests_between_sentences_whatever_the_room_sounds_like(noise: float) -> None:
+    samples = np.concatenate([voice(1.5), np.zeros(RATE, np.float32), voice(1.5)])
+    active = activity_of(samples + room(4.0, level=noise))
+    assert active[seconds(0.1, 1.4)].min() == 1
+    assert active[seconds(1.9, 2.1)].max() == 0
+    assert active[seconds(2.5, 3.9)].min() == 1
+
+
+def test_it_begins_to_move_before_it_is_heard_and_softly() -> None:
+    samples = np.concatenate([np.zeros(RATE, np.float32), voice(1.0)]) + room(2.0, level=0.0005)
+    active = activity_of(samples)
+    assert active[seconds(0.93, 1.0)].min() == 1
+    assert active[seconds(0, 0.7)].max() == 0
+    assert np.abs(np.diff(active)).max() < 0.2
+
+
+def test_a_short_pause_is_part_of_speaking() -> None:
+    samples = np.concatenate([voice(1.0), np.zeros(RATE // 5, np.float32), voice(1.0)])
+    assert activity_of(samples + room(2.2, level=0.0005)).min() == 1
+
+
+def test_digital_silence_is_rest() -> None:
+    assert activity_of(np.zeros(RATE, np.float32)).max() == 0
+
+
+def test_where_nothing_is_quieter_than_the_rest_there_is_no_pause() -> None:
+    assert activity_of(room(2.0, level=0.1)).min() == 1
+
+
+def test_beyond_the_recording_nobody_speaks() -> None:
+    active = np.ones(8, dtype=np.float32)
+    assert activity_at(active, np.array([-3.0, -0.5, 0.0, 7.0, 7.25, 9.0])).tolist() == [
+        0.0, 0.5, 1.0, 1.0, 0.75, 0.0,
+    ]  # fmt: skip
