@@ -6,15 +6,19 @@ many; everything raised on purpose is a :class:`LipwrightError`.
 
 from lipwright.checkpoints import ModelEntry, available_models
 from lipwright.errors import LipwrightError
-from lipwright.inference import LipSync, Progress, SyncOptions, SyncResult, sync
+from lipwright.inference import LipSync, Progress, Stretch, SyncOptions, SyncResult, Voice, sync
+from lipwright.media import Encoding
 
 __all__ = [
+    "Encoding",
     "LipSync",
     "LipwrightError",
     "ModelEntry",
     "Progress",
+    "Stretch",
     "SyncOptions",
     "SyncResult",
+    "Voice",
     "available_models",
     "sync",
 ]

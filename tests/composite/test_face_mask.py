@@ -42,7 +42,7 @@ def test_lips_are_drawn_and_what_is_outside_the_face_is_not(points: Points) -> N
     assert at(mask, points[list(GROUPS["outer_lips"])]).min() > 0.95
     assert at(mask, points[list(GROUPS["nose"])[:8]]).max() == 0
     jaw = points[list(JAW)]
-    beside = jaw[[3, 4, 16, 17]] + [[4, 0], [4, 0], [-4, 0], [-4, 0]]  # from right to left
+    beside = jaw[[1, 2, 18, 19]] + np.float32([[9, 0], [9, 0], [-9, 0], [-9, 0]])  # right to left
     assert at(mask, beside.astype(np.float32)).max() == 0
 
 
@@ -68,14 +68,14 @@ def test_it_never_leaves_the_lower_half_of_the_square(
 
 
 def test_it_turns_with_the_face(points: Points) -> None:
-    upright, leaning = face_mask(points, SIZE), face_mask(turned(points, 8), SIZE)
+    upright, leaning = face_mask(points, SIZE), face_mask(turned(points, 20), SIZE)
     chin = points[JAW[10]] + np.float32([0, 0.05 * SIZE])
-    there = turned(chin[None].astype(np.float32), 8)
+    there = turned(chin[None].astype(np.float32), 20)
     assert at(leaning, there) == pytest.approx(float(at(upright, chin[None])[0]), abs=0.15)
     columns = np.arange(SIZE)
     middles = [float((mask[-20:-5].sum(axis=0) * columns).sum() / mask[-20:-5].sum())
-               for mask in (upright, leaning)]  # fmt: skip
-    assert middles[1] < middles[0] - 3
+               for mask in (face_mask(turned(points, -20), SIZE), leaning)]  # fmt: skip
+    assert middles[1] < middles[0] - 4
 
 
 def test_it_has_no_edge(points: Points) -> None:

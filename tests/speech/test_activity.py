@@ -42,13 +42,15 @@ def test_it_begins_to_move_before_it_is_heard_and_softly() -> None:
     samples = np.concatenate([np.zeros(RATE, np.float32), voice(1.0)]) + room(2.0, level=0.0005)
     active = activity_of(samples)
     assert active[seconds(0.93, 1.0)].min() == 1
-    assert active[seconds(0, 0.7)].max() == 0
-    assert np.abs(np.diff(active)).max() < 0.2
+    assert active[seconds(0, 0.6)].max() == 0
+    assert np.abs(np.diff(active)).max() < 0.12
 
 
-def test_a_short_pause_is_part_of_speaking() -> None:
-    samples = np.concatenate([voice(1.0), np.zeros(RATE // 5, np.float32), voice(1.0)])
-    assert activity_of(samples + room(2.2, level=0.0005)).min() == 1
+@pytest.mark.parametrize("pause", [0.2, 0.5])
+def test_a_short_pause_is_part_of_speaking(pause: float) -> None:
+    silence = np.zeros(round(pause * RATE), np.float32)
+    samples = np.concatenate([voice(1.0), silence, voice(1.0), silence])
+    assert activity_of(samples + room(2 + 2 * pause, level=0.0005)).min() == 1
 
 
 def test_digital_silence_is_rest() -> None:
@@ -59,8 +61,8 @@ def test_where_nothing_is_quieter_than_the_rest_there_is_no_pause() -> None:
     assert activity_of(room(2.0, level=0.1)).min() == 1
 
 
-def test_beyond_the_recording_nobody_speaks() -> None:
-    active = np.ones(8, dtype=np.float32)
-    assert activity_at(active, np.array([-3.0, -0.5, 0.0, 7.0, 7.25, 9.0])).tolist() == [
-        0.0, 0.5, 1.0, 1.0, 0.75, 0.0,
-    ]  # fmt: skip
+def test_beyond_the_recording_it_ends_softly() -> None:
+    active = activity_at(
+        np.ones(8, dtype=np.float32), np.array([-99.0, -8.0, 0.0, 7.0, 15.0, 99.0])
+    )
+    assert np.allclose(active, [0, 0.5, 1, 1, 0.5, 0])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lipwright.inference import streaming
+from lipwright.inference import utterance
 from lipwright.speech import (
     EXPERT_LEAD,
     FRAME_LEAD,
@@ -98,7 +98,7 @@ def test_training_and_inference_cut_by_the_same_function() -> None:
     training = pytest.importorskip("lipwright.training.windows")
     assert training.window_starts is window_starts
     assert training.cut_windows is cut_windows
-    assert streaming.aligned_starts is aligned_starts
+    assert utterance.aligned_starts is aligned_starts
     times = [Fraction(frame, 25) for frame in range(50)]
     assert list(aligned_starts(times, "centred")) == list(window_starts(times))
     # The generator is trained with the lead that inference takes by default.

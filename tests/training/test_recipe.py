@@ -55,6 +55,8 @@ def test_all_recipes_are_there() -> None:
         "default_drawing",
         "default_drawing_detail",
         "default_hearing",
+        "lipwright_tiny_drawing",
+        "lipwright_tiny_hearing",
         "motion_teacher",
     }
     assert {path.stem for path in EXPERTS} == {

@@ -126,7 +126,7 @@ def load_catalogue(path: Path | None = None) -> dict[str, RemoteModel]:
             return {}
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise ConfigError(f"cannot read the catalogue {path}: {err}") from err
     loaded = {}
     try:

@@ -1,15 +1,17 @@
 """The table of commands; each is loaded only when it is called."""
 
-import logging
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 from rich.console import Console
 
+from lipwright.cli.leaving import Stopped, flush_output, stoppable
+from lipwright.cli.notices import notices
 from lipwright.errors import LipwrightError
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_NOBODY_READS = 141  # as of a process that the signal of a broken pipe ends
 
 app = App(
     name="lipwright",
@@ -30,6 +32,19 @@ app.command(
     lipwright sync portrait.jpg speech.wav -o talking.mp4
 
     lipwright sync interview.mp4 translation.mp3 -o dubbed.mp4
+
+    lipwright sync interview.mp4 translation.mp3 -o look.png --preview 8
+    """,
+)
+app.command(
+    "lipwright.cli.batch:batch_command",
+    name="batch",
+    help="""Render many videos that a file lists, with networks that are loaded once.
+
+    One that fails does not stop the others. Run again, it renders only what is missing, or has
+    other inputs or settings by now.
+
+    For example: lipwright batch jobs.toml --retries 1
     """,
 )
 app.command(
@@ -158,20 +173,46 @@ app.command(
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code: 0 ok, 1 failed, 2 wrong use.
+    """Run the command line and leave with its exit code.
+
+    That is 0 ok, 1 failed, 2 wrong use, or 128 and the number of the signal that stopped it.
 
     Args:
         tokens: Words of the command; by default those of the process.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    errors = Console(stderr=True, soft_wrap=True)
+    with stoppable(), notices():
+        code = _run(tokens)
+        unsent = flush_output()
+    if unsent is not None and code == EXIT_OK:
+        code = _unsent(unsent)
+    if code != EXIT_OK:
+        sys.exit(code)
+
+
+def _run(tokens: Sequence[str] | None) -> int:
     try:
         app(tokens, exit_on_error=False, result_action="return_value")
     except CycloptsError:
-        sys.exit(EXIT_WRONG_USE)  # cyclopts has printed what is wrong
+        return EXIT_WRONG_USE  # cyclopts has printed what is wrong
     except LipwrightError as err:
-        errors.print(f"error: {err}", style="red", markup=False, highlight=False)
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        errors.print("interrupted; nothing half-written is left under its final name", markup=False)
-        sys.exit(EXIT_INTERRUPTED)
+        _say(f"error: {err}", style="red")
+        return EXIT_FAILED
+    except BrokenPipeError as err:
+        return _unsent(err)
+    except KeyboardInterrupt as err:
+        _say("interrupted; nothing half-written is left under its final name")
+        return err.exit_code if isinstance(err, Stopped) else EXIT_INTERRUPTED
+    return EXIT_OK
+
+
+def _unsent(err: OSError) -> int:
+    """What to leave with when nobody takes what is printed; a reader that has gone is no news."""
+    if isinstance(err, BrokenPipeError):
+        return EXIT_NOBODY_READS
+    _say(f"error: cannot write to standard output ({err.strerror})", style="red")
+    return EXIT_FAILED
+
+
+def _say(text: str, *, style: str | None = None) -> None:
+    errors = Console(stderr=True, soft_wrap=True)
+    errors.print(text, style=style, markup=False, highlight=False)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,8 @@ from lipwright.cli.progress import bars
 from lipwright.errors import ConfigError
 from lipwright.inference import Progress, SyncOptions, SyncResult, read_voices, sync
 from lipwright.inference.pipeline import STANDARD_OUTPUT
+from lipwright.inference.preview import PreviewFrame, preview
+from lipwright.inference.resume import sync_resumably
 from lipwright.media import Encoding
 
 DEFAULTS = SyncOptions()
@@ -41,6 +44,8 @@ def sync_command(  # noqa: PLR0913 - a flag each
     model: str = DEFAULT_MODEL,
     options: Annotated[SyncOptions, Parameter(name="*", name_transform=_flag)] = DEFAULTS,
     encoding: Annotated[Encoding, Parameter(name="*", name_transform=_encoding_flag)] = ENCODING,
+    num_shown: Annotated[int | None, Parameter(name="--preview")] = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Render a video of a face saying a speech.
@@ -61,26 +66,50 @@ def sync_command(  # noqa: PLR0913 - a flag each
     model:
         Name of a model (see: lipwright models), or path of an .onnx file or of a checkpoint such
         as wav2lip_gan.pth, which is converted once and kept.
+    num_shown:
+        Write no video but a picture (a .png) with so many frames of it, spread evenly: a quick look
+        before a long job.
+    resume:
+        Finish ten seconds after ten seconds, each in a file of its own in a hidden folder beside
+        the output, so that the same command goes on where one that was killed ended; with other
+        inputs or settings it begins anew. At the end the parts are joined and the folder removed.
     as_json:
         Print what was made as JSON: what was synced, what was passed through and why, timings,
         model and settings.
     """
     if (speech is None) == (voices is None):
         raise ConfigError("give either SPEECH or --map, which says who says what")
+    if resume and num_shown is not None:
+        raise ConfigError("a preview is too short to be resumed; leave out --resume or --preview")
+    said = read_voices(voices) if voices is not None else str(speech)
     with bars() as advance:
 
         def show(progress: Progress) -> None:
             advance(_LABELS[progress.stage], progress.done, progress.total)
 
-        result = sync(
-            face,
-            read_voices(voices) if voices is not None else str(speech),
-            out,
-            model=model,
-            options=options,
-            encoding=encoding,
-            on_progress=show,
-        )
+        if num_shown is not None:
+            frames = preview(
+                face,
+                said,
+                out,
+                num_frames=num_shown,
+                model=model,
+                options=options,
+                on_progress=show,
+            )
+        else:
+            result = (sync_resumably if resume else sync)(
+                face,
+                said,
+                out,
+                model=model,
+                options=options,
+                encoding=encoding,
+                on_progress=show,
+            )
+    if num_shown is not None:
+        print(_sheet_as_json(out, frames) if as_json else _sheet_in_words(out, frames))
+        return
     # What is piped out must be the video alone.
     to = sys.stderr if out == STANDARD_OUTPUT else sys.stdout
     print(_as_json(result, options, encoding) if as_json else _in_words(result), file=to)
@@ -98,6 +127,16 @@ def _in_words(result: SyncResult) -> str:
         for stretch in result.passed_through
     ]
     return "\n".join(lines)
+
+
+def _sheet_in_words(out: str, frames: Sequence[PreviewFrame]) -> str:
+    num_synced = sum(frame.reason == "synced" for frame in frames)
+    return f"{out}: {num_synced} of {len(frames)} frames shown are synced"
+
+
+def _sheet_as_json(out: str, frames: Sequence[PreviewFrame]) -> str:
+    shown = [{"time": float(frame.time), "reason": frame.reason} for frame in frames]
+    return json.dumps({"path": out, "frames": shown}, indent=2)
 
 
 def _as_json(result: SyncResult, options: SyncOptions, encoding: Encoding) -> str:

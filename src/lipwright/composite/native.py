@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lipwright.composite.grain import Grain
 from lipwright.composite.mask import mouth_mask
 from lipwright.errors import ConfigError
 from lipwright.media.display import Affine, between_centres, shifted, square_to_display
@@ -24,6 +25,8 @@ def paste_native(
     *,
     box: NDArray[np.float32],
     mask: NDArray[np.float32] | None = None,
+    roll: float = 0.0,
+    grain: Grain | None = None,
 ) -> NativeFrame:
     """Blend a face into a frame through a soft mask, in the frame's own format and depth.
 
@@ -40,6 +43,8 @@ def paste_native(
             picture.
         mask: ``(S, S)`` float32 in [0, 1], the share of each pixel that is drawn; None for
             `mouth_mask`.
+        roll: Radians by which the box is turned about its middle, see `square_to_display`.
+        grain: To be added to what is drawn; None for none.
 
     Returns:
         A frame with pixels of its own.
@@ -57,8 +62,8 @@ def paste_native(
     pasted, planes = frame.edited()
     if support is None:
         return pasted
-    drawn = _Drawn(frame, face, mouth_mask(size) if mask is None else mask, support)
-    to_display = square_to_display(box, size)
+    drawn = _Drawn(frame, face, mouth_mask(size) if mask is None else mask, support, grain)
+    to_display = square_to_display(box, size, roll=roll)
     for index, (plane, channels) in enumerate(zip(planes, frame.layout.planes, strict=True)):
         if channels != (ALPHA,):
             drawn.blend_into(plane, channels, to_plane=frame.to_plane(index) @ to_display)
@@ -90,8 +95,9 @@ class _Drawn:
         face: NDArray[np.float32] | NDArray[np.uint8],
         mask: NDArray[np.float32],
         support: tuple[_Span, _Span],
+        grain: Grain | None,
     ) -> None:
-        self._layout = frame.layout
+        self._layout, self._grain = frame.layout, grain
         self._ranges = code_range(frame.layout, frame.colour)
         self._mask = mask
         self._support = support
@@ -133,7 +139,8 @@ class _Drawn:
         """Rows and columns of a plane that the mask can reach; None outside the picture."""
         (top, bottom), (left, right) = self._support
         # Interpolation spreads the mask over half a pixel; the other half is for rounding.
-        corners = np.array([[left - 1, right + 1], [top - 1, bottom + 1], [1, 1]])
+        across, down = (left - 1, right + 1), (top - 1, bottom + 1)
+        corners = np.array([[*across, *across], [*down, *down[::-1]], [1, 1, 1, 1]])
         x, y, _ = to_plane @ corners
         height, width = plane.shape[:2]
         x0, x1 = max(0, int(np.floor(x.min()))), min(width, int(np.ceil(x.max())))
@@ -147,7 +154,7 @@ class _Drawn:
         codes = self._codes[component]
         height, width = codes.shape
         # Samples per drawn pixel, along the square's own axes.
-        across, down = np.abs(to_plane[:2, :2]).sum(axis=0).tolist()
+        across, down = np.hypot(to_plane[0, :2], to_plane[1, :2]).tolist()
         kept = (
             width if across * FINEST > 1 else max(1, round(width * across)),
             height if down * FINEST > 1 else max(1, round(height * down)),
@@ -163,6 +170,9 @@ class _Drawn:
             borderMode=cv2.BORDER_REPLICATE,
         )
         is_chroma = self._layout.family == "ycbcr" and component != 0
+        if self._grain is not None and not is_chroma:
+            noise = self._grain.field(size) * np.float32(self._layout.largest)
+            warped = np.asarray(warped + noise, dtype=np.float32)
         low, high = self._ranges[is_chroma]
         return np.asarray(np.clip(warped, low, high, out=warped), dtype=np.float32)
 

@@ -97,7 +97,7 @@ def load_split(path: Path) -> SplitRule:
         return _from_lists(path)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise ConfigError(f"cannot read the split {path}: {err}") from err
     known = {*SPLITS, "one_speaker_per_clip", "default"}
     if unknown := sorted(set(table) - known):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
 from lipwright.faces.boxes import Detection
+from lipwright.media.native_rgb import LARGEST_BOX
 
 CROP_SIDE = 2.4  # units
 EYES_TO_CENTRE = 0.75  # units, along the line from the eyes to the mouth
@@ -141,3 +142,7 @@ def _require_area(box: NDArray[np.float32]) -> None:
     width, height = (float(side) for side in box[2:] - box[:2])
     if not (width > 0 and height > 0):  # NaN too
         raise ConfigError(f"a face box needs a positive width and height, got {width} x {height}")
+    if max(width, height) > LARGEST_BOX:
+        raise ConfigError(
+            f"a face box of {width} x {height} pixels is beyond {LARGEST_BOX}; find the face again"
+        )

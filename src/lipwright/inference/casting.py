@@ -65,7 +65,7 @@ def read_voices(path: Path) -> tuple[Voice, ...]:
     """
     try:
         held = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise ConfigError(f"cannot read the map '{path}': {err}") from err
     entries = held.pop("voice", [])
     if held or not entries or not all(isinstance(entry, dict) for entry in entries):

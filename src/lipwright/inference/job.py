@@ -129,6 +129,10 @@ class SyncOptions:
     rest of the video and of its sound stay as they are, without being encoded again if possible."""
     amplitude: float = 1.0
     """How far the mouth moves: 0 not at all, 1 as the model does by itself, at most 2."""
+    restore: Path | None = None
+    """ONNX file of a face restorer (GFPGAN, CodeFormer, GPEN) that works over the mouth."""
+    restore_strength: float = 0.5
+    """How much of the restorer's work is taken, from 0 to 1."""
     rest_in_pauses: bool = True
     """Bring the mouth to rest where the speech pauses."""
     use_cache: bool = True
@@ -150,6 +154,8 @@ class SyncOptions:
             raise ConfigError(
                 f"amplitude must be from 0 to {LARGEST_AMPLITUDE}, got {self.amplitude}"
             )
+        if not 0 <= self.restore_strength <= 1:  # NaN too
+            raise ConfigError(f"restore_strength must be from 0 to 1, got {self.restore_strength}")
         _require_known("mode", self.mode, get_args(Mode))
 
 

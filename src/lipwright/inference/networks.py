@@ -22,6 +22,7 @@ from lipwright.inference.engines import EngineChoice, PrecisionChoice, open_gene
 from lipwright.inference.job import Mode, SyncOptions
 from lipwright.inference.lending import EyesOnDemand, Pool, TakingTurns
 from lipwright.inference.model import licence_of, runnable_model
+from lipwright.inference.restore import OnnxRestorer, Restorer
 from lipwright.inference.sight import NativeEyes
 from lipwright.inference.trackcache import TrackCache, tracks_folder
 
@@ -50,6 +51,7 @@ class Models:
         self._generators: dict[PrecisionChoice, tuple[GeneratorBackend, EngineChoice]] = {}
         self._detectors: Pool[float, Mtcnn] = Pool(lambda min_face: Mtcnn(min_face=min_face))
         self._landmarkers = Pool(Landmarker)
+        self._restorers: dict[Path, Restorer] = {}
         self._tracks: TrackCache | None = None
 
     def find(self) -> Path:
@@ -128,6 +130,22 @@ class Models:
                 return NativeEyes(detector, lent.enter_context(landmarks), min_face=min_face)
 
             yield EyesOnDemand(opened)
+
+    def restorer(self, path: Path | None) -> Restorer | None:
+        """A face restorer, which jobs use in turns.
+
+        Args:
+            path: Of its ONNX file; None for none.
+
+        Raises:
+            CheckpointError: If the file is missing, damaged, or no face restorer.
+        """
+        if path is None:
+            return None
+        with self._loading:
+            if path not in self._restorers:
+                self._restorers[path] = OnnxRestorer(path)
+            return self._restorers[path]
 
     def tracks(self) -> TrackCache | None:
         """The tracks that these networks made; None where there is no home to keep them in."""

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from lipwright.faces.follow import Face, FollowedPeople
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Reason, SyncOptions
-from lipwright.inference.joining import Joiner
+from lipwright.inference.joining import Joiner, RollKeeper
 from lipwright.inference.reference import FaceView, ReferenceKeeper, face_view, middle
+from lipwright.inference.restore import MouthRestorer, Restorer
 from lipwright.inference.schedule import Shown
 from lipwright.inference.utterance import Utterance
 from lipwright.media import NativeFrame
@@ -36,7 +37,12 @@ class Painter:
     """Draws the people of a video, each saying something of their own."""
 
     def __init__(
-        self, utterances: Sequence[Utterance], backend: GeneratorBackend, options: SyncOptions
+        self,
+        utterances: Sequence[Utterance],
+        backend: GeneratorBackend,
+        options: SyncOptions,
+        *,
+        restorer: Restorer | None = None,
     ) -> None:
         """Know nobody yet.
 
@@ -44,8 +50,9 @@ class Painter:
             utterances: What everybody who is followed says, in that order.
             backend: Draws.
             options: How it is to be done.
+            restorer: Works over what was drawn.
         """
-        self._actors = [_Actor(utterance, backend, options) for utterance in utterances]
+        self._actors = [_Actor(utterance, backend, options, restorer) for utterance in utterances]
 
     def paint(self, shown: Iterator[Shown[_SourceFrame]]) -> Iterator[Drawn]:
         """Draw frames in order."""
@@ -65,7 +72,7 @@ class Painter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scene:
-    """One face of one frame."""
+    """One person in one frame."""
 
     at: Fraction
     """When it is shown, in seconds of the output."""
@@ -73,16 +80,38 @@ class _Scene:
     face: Face | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Take:
+    """A face that is to be drawn."""
+
+    place: int
+    """Of its frame in the batch."""
+    at: Fraction
+    shot: int
+    face: Face
+    roll: float
+    """Radians by which the view is turned against the frame."""
+    view: FaceView
+
+
 class _Actor:
-    """One person, whose reference and joint last as long as a shot."""
+    """One person, of whom some things are known as long as a shot lasts."""
 
     def __init__(
-        self, utterance: Utterance, backend: GeneratorBackend, options: SyncOptions
+        self,
+        utterance: Utterance,
+        backend: GeneratorBackend,
+        options: SyncOptions,
+        restorer: Restorer | None,
     ) -> None:
         self._utterance, self._backend = utterance, backend
         self._with_original = options.after_speech == "original"
         self._keeper, self._joiner = ReferenceKeeper(backend.resolution), Joiner()
-        self._seen_shot = self._joined_shot = 0
+        self._rolls = RollKeeper()
+        self._restorer = None
+        if restorer is not None:
+            self._restorer = MouthRestorer(restorer, strength=options.restore_strength)
+        self._seen_shot = self._kept_shot = self._joined_shot = 0
 
     def play(self, frames: list[NativeFrame], scenes: Sequence[_Scene]) -> list[Reason]:
         """Draw one person into frames.
@@ -95,30 +124,20 @@ class _Actor:
             What became of each.
         """
         reasons: list[Reason] = [self._reason(scene) for scene in scenes]
-        places = [place for place, reason in enumerate(reasons) if reason == "synced"]
-        faces = [scenes[place].face for place in places]
-        views = [
-            face_view(frames[place], face, resolution=self._backend.resolution)
-            for place, face in zip(places, faces, strict=True)
-            if face is not None
+        takes = [
+            self._take(place, frames[place], scene, scene.face)
+            for place, (scene, reason) in enumerate(zip(scenes, reasons, strict=True))
+            if reason == "synced" and scene.face is not None
         ]
-        if not views:
+        if not takes:
             return reasons
-        references = self._references([scenes[place].shot for place in places], views)
-        drawn = self._draw([scenes[place].at for place in places], views, references)
-        for place, face, view, reference, picture in zip(
-            places, faces, views, references, drawn, strict=True
+        references = self._references(takes)
+        for take, reference, drawn in zip(
+            takes, references, self._draw(takes, references), strict=True
         ):
-            if face is None:
-                continue
-            if scenes[place].shot != self._joined_shot:
-                self._joiner.forget()
-                self._joined_shot = scenes[place].shot
-            frames[place], share = self._joiner.join(
-                frames[place], view, face=face, drawn=picture, reference=reference
-            )
+            frames[take.place], share = self._joined(frames[take.place], take, reference, drawn)
             if share == 0:
-                reasons[place] = "hidden"
+                reasons[take.place] = "hidden"
         return reasons
 
     def _reason(self, scene: _Scene) -> Reason:
@@ -127,26 +146,48 @@ class _Actor:
         speaks = self._utterance.start <= scene.at < self._utterance.end
         return "synced" if speaks or not self._with_original else "no speech"
 
-    def _references(
-        self, shots: Sequence[int], views: Sequence[FaceView]
-    ) -> list[NDArray[np.uint8]]:
+    def _take(self, place: int, frame: NativeFrame, scene: _Scene, face: Face) -> _Take:
+        if scene.shot != self._seen_shot:
+            self._rolls.forget()
+            self._seen_shot = scene.shot
+        roll = self._rolls.roll_of(face, scene.at)
+        view = face_view(frame, face, resolution=self._backend.resolution, roll=roll)
+        return _Take(place=place, at=scene.at, shot=scene.shot, face=face, roll=roll, view=view)
+
+    def _references(self, takes: Sequence[_Take]) -> list[NDArray[np.uint8]]:
         references = []
-        for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
-            if shot != self._seen_shot:
+        for index, take in enumerate(takes):
+            if take.shot != self._kept_shot:
                 self._keeper.forget()
-                self._seen_shot = shot
-            rest = zip(shots[index:], views[index:], strict=True)
-            self._keeper.offer([other for other_shot, other in rest if other_shot == shot])
-            references.append(self._keeper.reference_for(view))
+                self._kept_shot = take.shot
+            self._keeper.offer([other.view for other in takes[index:] if other.shot == take.shot])
+            references.append(self._keeper.reference_for(take.view))
         return references
 
-    def _draw(
+    def _joined(
         self,
-        times: Sequence[Fraction],
-        views: Sequence[FaceView],
-        references: Sequence[NDArray[np.uint8]],
+        frame: NativeFrame,
+        take: _Take,
+        reference: NDArray[np.uint8],
+        drawn: NDArray[np.float32],
+    ) -> tuple[NativeFrame, float]:
+        """A frame with its new mouth, and how much of it is to be seen."""
+        if take.shot != self._joined_shot:
+            self._joiner.forget()
+            if self._restorer is not None:
+                self._restorer.forget()
+            self._joined_shot = take.shot
+        joined, share = self._joiner.join(
+            frame, take.view, face=take.face, drawn=drawn, reference=reference, roll=take.roll
+        )
+        if self._restorer is not None and share > 0:
+            joined = self._restorer.restore(joined, take.face, roll=take.roll)
+        return joined, share
+
+    def _draw(
+        self, takes: Sequence[_Take], references: Sequence[NDArray[np.uint8]]
     ) -> NDArray[np.float32]:
         """``(B, R, R, 3)`` in [0, 1]."""
-        windows, amplitudes = self._utterance.inputs(times, self._backend)
-        targets = [middle(view.picture, self._backend.resolution) for view in views]
+        windows, amplitudes = self._utterance.inputs([take.at for take in takes], self._backend)
+        targets = [middle(take.view.picture, self._backend.resolution) for take in takes]
         return self._backend.draw(np.stack(targets), np.stack(references), windows, amplitudes)

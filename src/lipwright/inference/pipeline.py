@@ -1,20 +1,24 @@
 """The front door: from a face and a speech to a video, by one of two flows.
 
 ``sync`` is one job; ``lipsync.py`` keeps the networks from job to job. Both call ``run_job``.
+``resume.py`` and ``preview.py`` do something else with a job that is ``opened`` here.
 """
 
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.errors import ConfigError, MediaError
+from lipwright.faces.follow import KnowingEyes
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.casting import Voice, at_hand, sound_of, utterance_of
+from lipwright.inference.engines import EngineChoice
 from lipwright.inference.job import Job, Outcome, Progress, SyncOptions, SyncResult
 from lipwright.inference.networks import Models
 from lipwright.inference.people import whom_to_follow
@@ -25,6 +29,7 @@ from lipwright.media import (
     Encoding,
     Extras,
     FrameWriter,
+    NativeFrame,
     Pipe,
     SegmentWriter,
     SoundTrack,
@@ -112,14 +117,58 @@ def run_job(
         on_progress: See there.
     """
     started = time.monotonic()
-    voices = _voices(speech, options)
     place = Pipe(sys.stdout.buffer) if str(out) == STANDARD_OUTPUT else Path(out)
+    require_output(place)
+    with opened(models, face, speech, place, options=options, on_progress=on_progress) as at_work:
+        if options.mode == "released":
+            outcome = _render_released(at_work, place)
+        else:
+            outcome = _render(at_work, place, encoding=encoding)
+        return result_of(at_work, outcome, Path(out), seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenedJob:
+    """A job whose inputs are at hand and whose generator is loaded."""
+
+    job: Job
+    """What is rendered and how."""
+    play: "Play"
+    """What is said, and when."""
+    models: Models
+    """See."""
+    backend: GeneratorBackend
+    """Draws."""
+    engine: EngineChoice
+    """What that runs in."""
+
+
+@contextmanager
+def opened(
+    models: Models,
+    face: str | Path,
+    speech: str | Path | Sequence[Voice],
+    out: Path | Pipe,
+    *,
+    options: SyncOptions,
+    on_progress: Callable[[Progress], None] | None,
+) -> Iterator[OpenedJob]:
+    """Have a job's inputs at hand for the time of a block.
+
+    Args:
+        models: Draw and see.
+        face: Other arguments and errors as of :func:`sync`.
+        speech: See there.
+        out: What will be written, so that it is none of the inputs.
+        options: See there.
+        on_progress: See there.
+    """
+    voices = _voices(speech, options)
     with ExitStack() as held:
         face = held.enter_context(local_file(face))
         voices = held.enter_context(at_hand(voices))
-        if isinstance(place, Path):
-            _require_apart(place, face, *(Path(voice.speech) for voice in voices))
-        require_output(place)
+        if isinstance(out, Path):
+            _require_apart(out, face, *(Path(voice.speech) for voice in voices))
         models.find()
         job = Job(
             face=face,
@@ -127,29 +176,49 @@ def run_job(
             options=options,
             report=on_progress or (lambda _progress: None),
         )
-        play = _Play(job, voices)
+        play = Play(job, voices)
         backend, engine = models.generator(options.mode)
-        if options.mode == "released":
-            outcome = _render_released(job, play, place, models=models, backend=backend)
-        else:
+        if options.mode != "released":
             _require_amplitude(models, backend, options)
-            outcome = _render(job, play, place, models=models, backend=backend, encoding=encoding)
-    seconds = time.monotonic() - started
-    log.info("wrote %s: %d frames in %.1f s", place, outcome.num_frames, seconds)
+        yield OpenedJob(job=job, play=play, models=models, backend=backend, engine=engine)
+
+
+def result_of(at_work: OpenedJob, outcome: Outcome, out: Path, *, seconds: float) -> SyncResult:
+    """What a job made.
+
+    Args:
+        at_work: The job.
+        outcome: What was rendered.
+        out: Where it is.
+        seconds: That it took.
+    """
+    log.info("wrote %s: %d frames in %.1f s", out, outcome.num_frames, seconds)
     return SyncResult(
-        path=Path(out),
+        path=out,
         num_frames=outcome.num_frames,
         num_synced=outcome.num_synced,
         synced=tuple(s for s in outcome.stretches if s.reason == "synced"),
         passed_through=tuple(s for s in outcome.stretches if s.reason != "synced"),
         duration=outcome.duration,
         seconds=seconds,
-        model=models.name,
-        engine=engine,
+        model=at_work.models.name,
+        engine=at_work.engine,
     )
 
 
-class _Play:
+def roles_of(at_work: OpenedJob, eyes: KnowingEyes[NativeFrame]) -> list[Role]:
+    """Who says what; whoever is chosen by sight is looked for in the beginning of the video.
+
+    Args:
+        at_work: The job.
+        eyes: See, and tell people apart.
+    """
+    choices = [voice.choice for voice in at_work.play.voices]
+    who = whom_to_follow(at_work.job.face, choices, eyes)
+    return [Role(*pair) for pair in zip(who, at_work.play.utterances, strict=True)]
+
+
+class Play:
     """What is said in a job, and when."""
 
     def __init__(self, job: Job, voices: Sequence[Voice]) -> None:
@@ -184,25 +253,26 @@ class _Play:
         return sound_of(list(zip(self.voices, self.starts, strict=True)), under=under, until=until)
 
 
-def _render(
-    job: Job,
-    play: _Play,
-    out: Path | Pipe,
-    *,
-    models: Models,
-    backend: GeneratorBackend,
-    encoding: Encoding | None,
-) -> Outcome:
+def _render(at_work: OpenedJob, out: Path | Pipe, *, encoding: Encoding | None) -> Outcome:
     """Render in the default way: frames flow through, in their own pixel format."""
+    job, play = at_work.job, at_work.play
     tally, total = Tally(job.fps), job.num_frames(play.end)
     # One look at a still costs less than reading what was seen of it.
     is_kept = job.options.use_cache and not is_still_picture(job.face) and job.segment is None
-    tracks = models.tracks() if is_kept else None
-    with models.eyes(job.options.min_face) as eyes:
-        who = whom_to_follow(job.face, [voice.choice for voice in play.voices], eyes)
-        roles = [Role(*pair) for pair in zip(who, play.utterances, strict=True)]
+    tracks = at_work.models.tracks() if is_kept else None
+    with at_work.models.eyes(job.options.min_face) as eyes:
+        roles = roles_of(at_work, eyes)
         with (
-            closing(stream_job(job, roles, eyes=eyes, backend=backend, tracks=tracks)) as frames,
+            closing(
+                stream_job(
+                    job,
+                    roles,
+                    eyes=eyes,
+                    backend=at_work.backend,
+                    tracks=tracks,
+                    restorer=at_work.models.restorer(job.options.restore),
+                )
+            ) as frames,
             _writer(job, play, out, encoding=encoding) as writer,
         ):
             for drawn in frames:
@@ -212,11 +282,16 @@ def _render(
     return tally.outcome()
 
 
-def _writer(job: Job, play: _Play, out: Path | Pipe, *, encoding: Encoding | None) -> FrameWriter:
-    extras = None
-    if not job.info.is_still:
-        until = job.length(play.end) if job.segment is None else None
-        extras = Extras(source=job.face, with_sound=job.options.keep_sound, until=until)
+def extras_of(job: Job, play: Play) -> Extras | None:
+    """What else of the source goes along; nothing of a still."""
+    if job.info.is_still:
+        return None
+    until = job.length(play.end) if job.segment is None else None
+    return Extras(source=job.face, with_sound=job.options.keep_sound, until=until)
+
+
+def _writer(job: Job, play: Play, out: Path | Pipe, *, encoding: Encoding | None) -> FrameWriter:
+    extras = extras_of(job, play)
     if job.segment is None:
         return open_writer(out, fps=job.fps, speech=play.sound(), encoding=encoding, extras=extras)
     if not isinstance(out, Path):
@@ -233,16 +308,15 @@ def _writer(job: Job, play: _Play, out: Path | Pipe, *, encoding: Encoding | Non
     )
 
 
-def _render_released(
-    job: Job, play: _Play, out: Path | Pipe, *, models: Models, backend: GeneratorBackend
-) -> Outcome:
+def _render_released(at_work: OpenedJob, out: Path | Pipe) -> Outcome:
     """Render as the released system does: the face is tracked first, then drawn."""
+    job, play = at_work.job, at_work.play
     if len(play.voices) != 1 or not isinstance(out, Path):
         raise ConfigError("--mode released renders one voice into a file")
     utterance = play.utterances[0]
-    with models.detector(job.options.min_face) as detector:
+    with at_work.models.detector(job.options.min_face) as detector:
         frames, outcome = plan_released_job(
-            job, utterance.mel, utterance.duration, detector=detector, backend=backend
+            job, utterance.mel, utterance.duration, detector=detector, backend=at_work.backend
         )
         with VideoWriter(
             out,

@@ -18,6 +18,7 @@ from lipwright.faces.follow import Face
 from lipwright.faces.motion import alignment
 from lipwright.faces.points import shape_of_mouth
 from lipwright.media import NativeFrame, rgb_region
+from lipwright.media.display import square_to_display
 
 VIEW_MARGIN = 1.3  # side of what is taken of a frame over that of the crop rule
 # Mean difference of the upper halves, in levels of 255. Over the corpus, 3 s of a person looking
@@ -35,21 +36,22 @@ class FaceView:
     """``(NUM_LANDMARKS, 2)`` landmarks in pixels of the picture, if they are known."""
 
 
-def face_view(frame: NativeFrame, face: Face, *, resolution: int) -> FaceView:
+def face_view(frame: NativeFrame, face: Face, *, resolution: int, roll: float = 0.0) -> FaceView:
     """See a face as a generator of some resolution will.
 
     Args:
         frame: That shows it.
         face: Where it is.
         resolution: R: height and width of what the generator takes, in pixels.
+        roll: Radians by which the view is turned against the frame.
     """
     size = view_size(resolution)
     wide = widen(face.box, size / resolution)
     points = None
     if face.landmarks is not None:
-        scale = size / (wide[2:] - wide[:2])
-        points = ((face.landmarks.points - wide[:2]) * scale).astype(np.float32)
-    return FaceView(picture=rgb_region(frame, wide, size=size), points=points)
+        there = np.linalg.inv(square_to_display(wide, size, roll=roll))
+        points = (face.landmarks.points @ there[:2, :2].T + there[:2, 2]).astype(np.float32)
+    return FaceView(picture=rgb_region(frame, wide, size=size, roll=roll), points=points)
 
 
 class ReferenceKeeper:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +12,13 @@ from lipwright.faces.boxes import Detection
 from lipwright.faces.eyes import crop_of
 from lipwright.faces.landmarks import LANDMARK_MARGIN, FaceLandmarks, Landmarker
 from lipwright.media import NativeFrame, rgb_region, thumbnail
+from lipwright.media.display import square_to_display
 
 FACE_HEIGHT = 40  # pixels that the smallest face is shrunk to; the detector finds those of 12
 THUMBNAIL_WIDTH = 32  # pixels, to see cuts
+_LEANS = (45.0, -45.0)  # degrees by which a picture without a face is turned to look again
+_LEANING = 0.26  # radians from which landmarks are looked for again in a turned crop: 15 degrees
+_MOST_LOOKS = 2  # of these
 
 
 class NativeEyes:
@@ -35,6 +40,7 @@ class NativeEyes:
         smallest = self._min_face * min(width, height)
         shrunk_width = max(1, round(width * min(1.0, FACE_HEIGHT / max(smallest, 1.0))))
         small = thumbnail(frame, shrunk_width)
+        seen = self._detector.detect(small) or self._leaning(small)
         back = np.array([width / small.shape[1], height / small.shape[0]], dtype=np.float32)
         return [
             replace(
@@ -42,14 +48,39 @@ class NativeEyes:
                 box=found.box * np.tile(back, 2),
                 landmarks=found.landmarks * back,
             )
-            for found in self._detector.detect(small)
+            for found in seen
         ]
 
     def landmarks(self, frame: NativeFrame, box: NDArray[np.float32]) -> FaceLandmarks:
-        """Find the landmarks of the face in a crop, in upright display pixels."""
+        """Find the landmarks of the face in a crop, in upright display pixels.
+
+        Of a head that leans the network sees less well; it looks again at the crop turned upright.
+        """
         wide = widen(box, LANDMARK_MARGIN)
-        crop = rgb_region(frame, wide, size=self._landmarker.resolution)
-        return self._landmarker.locate(crop, wide)
+        size = self._landmarker.resolution
+        found = self._landmarker.locate(rgb_region(frame, wide, size=size), wide)
+        roll = 0.0
+        for _ in range(_MOST_LOOKS):
+            if abs(found.roll - roll) < _LEANING:
+                break
+            roll = found.roll
+            square = np.array([0, 0, size, size], dtype=np.float32)
+            upright = self._landmarker.locate(rgb_region(frame, wide, size=size, roll=roll), square)
+            back = square_to_display(wide, size, roll=roll)
+            points = (upright.points @ back[:2, :2].T + back[:2, 2]).astype(np.float32)
+            found = replace(upright, points=points)
+        return found
+
+    def _leaning(self, small: NDArray[np.uint8]) -> list[Detection]:
+        """Faces of heads that lean so far that the detector does not find them upright."""
+        height, width = small.shape[:2]
+        for degrees in _LEANS:
+            matrix, size = _turned_about(width, height, degrees)
+            turned = cv2.warpAffine(small, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+            if seen := self._detector.detect(np.asarray(turned, dtype=np.uint8)):
+                back = np.asarray(cv2.invertAffineTransform(matrix), dtype=np.float64)
+                return [_moved(found, back) for found in seen]
+        return []
 
     def appearance(self, frame: NativeFrame, landmarks: FaceLandmarks) -> Appearance:
         """Describe a face by its landmarks; see ``faces.appearance``."""
@@ -65,3 +96,31 @@ class NativeEyes:
     def width(self, frame: NativeFrame) -> int:
         """Of the upright picture, in pixels."""
         return frame.display.width
+
+
+def _turned_about(
+    width: int, height: int, degrees: float
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """A turn of a picture about its middle, for OpenCV, and the size that then holds all of it."""
+    radians = np.deg2rad(degrees)
+    cosine, sine = abs(np.cos(radians)), abs(np.sin(radians))
+    size = (
+        int(np.ceil(width * cosine + height * sine)),
+        int(np.ceil(width * sine + height * cosine)),
+    )
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    matrix = np.asarray(turn, dtype=np.float64)
+    matrix[:, 2] += np.array([size[0] - width, size[1] - height]) / 2
+    return matrix, size
+
+
+def _moved(found: Detection, matrix: NDArray[np.float64]) -> Detection:
+    """A face where an affine map of the picture puts it; its box stays square to the picture."""
+    points = found.landmarks @ matrix[:, :2].T + matrix[:, 2]
+    middle = (found.box[:2] + found.box[2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    half = (found.box[2:] - found.box[:2]) / 2
+    return replace(
+        found,
+        box=np.concatenate([middle - half, middle + half]).astype(np.float32),
+        landmarks=points.astype(np.float32),
+    )

@@ -21,6 +21,7 @@ from lipwright.inference.ahead import run_ahead
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Job
 from lipwright.inference.painter import Drawn, Painter
+from lipwright.inference.restore import Restorer
 from lipwright.inference.schedule import TAIL_SECONDS, Joint, Schedule, Shown, looped, show
 from lipwright.inference.tally import Tally
 from lipwright.inference.trackcache import TrackCache, Wanted
@@ -53,6 +54,7 @@ def stream_job(
     eyes: KnowingEyes[NativeFrame],
     backend: GeneratorBackend,
     tracks: TrackCache | None = None,
+    restorer: Restorer | None = None,
 ) -> Generator[Drawn, None, None]:
     """Render a job frame by frame.
 
@@ -62,6 +64,7 @@ def stream_job(
         eyes: Find the faces.
         backend: Draws.
         tracks: Known ones, which save looking; without them faces are always followed anew.
+        restorer: Works over the mouths that were drawn.
 
     Yields:
         The frames of the output, in order; closing it stops every stage.
@@ -86,7 +89,8 @@ def stream_job(
         depth=FOLLOW_AHEAD,
         name="lipwright-follow",
     )
-    painter = Painter([role.utterance for role in roles], backend, options)
+    utterances = [role.utterance for role in roles]
+    painter = Painter(utterances, backend, options, restorer=restorer)
     drawn = run_ahead(painter.paint(shown), depth=DRAWN_AHEAD, name="lipwright-draw")
     tally = Tally(job.fps)
     try:

@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 
 from lipwright.errors import MediaError
 from lipwright.media.parameter_sets import IDR_H264, IDR_H265, kind_h264, kind_h265, units_of
-from lipwright.media.source import open_media, reason
+from lipwright.media.source import open_media, packets, reason
 from lipwright.media.video import require_pictures
 
 
@@ -99,7 +99,9 @@ def scan(path: Path) -> list[PacketTime]:
         if codec not in {"h264", "hevc"}:
             raise NotSpliceableError(f"it is {codec}, neither H.264 nor H.265")
         try:
-            found = [_time_of(packet, codec) for packet in container.demux(stream) if packet.size]
+            found = [
+                _time_of(packet, codec) for packet in packets(container, stream) if packet.size
+            ]
         except FFmpegError as err:
             raise NotSpliceableError(f"it is damaged ({reason(err)})") from err
     return _decoding_times(found)

@@ -48,7 +48,9 @@ def mel_spectrogram(speech: NDArray[np.float32]) -> Mel:
     if speech.ndim != 1 or speech.size == 0:
         raise MediaError(f"speech must be a non-empty (N,) array, got shape {speech.shape}")
     require_finite(speech)
-    return log_mel(reflect(emphasise(speech), before=HALF_WINDOW, after=HALF_WINDOW))
+    emphasised = emphasise(speech)
+    require_finite(emphasised)  # what is near the largest float32 is doubled
+    return log_mel(reflect(emphasised, before=HALF_WINDOW, after=HALF_WINDOW))
 
 
 def require_finite(speech: NDArray[np.float32]) -> None:

@@ -22,6 +22,7 @@ from lipwright.models.build import build_network, load_network, resolution_of, s
 from lipwright.models.landmarks import LandmarkNet
 from lipwright.training.articulation import correlation
 from lipwright.training.average import running_mean
+from lipwright.training.distil import load_teacher, require_alike
 from lipwright.training.drawing_windows import DrawingWindows
 from lipwright.training.engine import Engine
 from lipwright.training.generator import generator_input
@@ -66,6 +67,10 @@ class DrawingRecipe:
     alike two faces are."""
     start: Path | None = None
     """Weights of an earlier run to begin with; by default fresh ones."""
+    teacher: Path | None = None
+    """Weights of a larger generator to learn from as well."""
+    distil: Term = field(default_factory=Term)
+    """The teacher's term: how it draws the same people with the motion of others."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """What is trained."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -89,6 +94,8 @@ class DrawingRecipe:
 
     def __post_init__(self) -> None:
         require_positive(self, "mouth_factor")
+        if self.teacher is None and self.distil.weight > 0:
+            raise ConfigError('distil has weight but no teacher is given: teacher = "FILE"')
         if not self.gradient_penalty >= 0 or not 0 <= self.ema_decay < 1:
             raise ConfigError(
                 f"gradient_penalty must be at least 0 and ema_decay from 0 to below 1, got "
@@ -117,6 +124,7 @@ class DrawingTrainer:
         cast(Drawing, drawing).landmarks.load_state_dict(landmarks.state_dict())
         if recipe.start is not None:
             _begin_with(recipe.start, drawing)
+        self._teacher = None if recipe.teacher is None else self._load_teacher(recipe.teacher)
         self._perception = Perception(cast(LandmarkNet, landmarks))
         self._engine.place(self._perception)
         self._drawing, self._optimizer = self._engine.prepare(
@@ -147,6 +155,12 @@ class DrawingTrainer:
                 "seed": recipe.data.seed,
             },
         )
+
+    def _load_teacher(self, path: Path) -> Drawing:
+        teacher = load_teacher(path).drawing
+        require_alike(path, "resolution", teacher.config.resolution, self._resolution)
+        self._engine.place(teacher)
+        return teacher
 
     def _windows(self, split: str, *, is_training: bool) -> DrawingWindows:
         data = self._recipe.data
@@ -184,6 +198,9 @@ class DrawingTrainer:
             terms["drawing/adversarial"] = -self._judge(_around_mouth(drawn)).mean()
             self._judge.requires_grad_(True)
             loss = loss + weight * terms["drawing/adversarial"]
+        if self._teacher is not None and (weight := recipe.distil.at(step)):
+            terms["drawing/distil"] = self._distilled(self._teacher, batch)
+            loss = loss + weight * terms["drawing/distil"]
         found = {name: float(term.detach()) for name, term in terms.items()}
         found["drawing/learning_rate"] = rate
         found["drawing/gradient_norm"] = self._engine.minimise(
@@ -193,6 +210,16 @@ class DrawingTrainer:
         if recipe.adversarial.at(step):
             found |= self._step_judge(_around_mouth(drawn.detach()), _around_mouth(true))
         return found
+
+    def _distilled(self, teacher: Drawing, batch: Batch) -> Tensor:
+        """How far the network is from its teacher on motion for which there is no true picture."""
+        others = {**batch, "articulation": batch["articulation"].roll(1, dims=0)}
+        with torch.no_grad():
+            taught, _ = self._draw(teacher, others)
+        drawn, _ = self._draw(self._drawing, others)
+        loss = reconstruction_loss(drawn, taught, self._weights)
+        alike: Tensor = self._perception(drawn, taught)
+        return loss + self._recipe.perception.weight * alike
 
     def _step_judge(self, drawn: Tensor, true: Tensor) -> dict[str, float]:
         recipe, step = self._recipe, self.state.step

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,11 +21,12 @@ from lipwright.corpus import CORPUS_FPS, Clips, PackReader, load_clips
 from lipwright.errors import ConfigError, CorpusError
 from lipwright.faces.motion import MOTION_POINTS, articulation
 from lipwright.faces.points import MESH_INDICES, MIRROR, SHAPE_PAIRS
-from lipwright.models.articulated import ARTICULATION_LENGTH, HearingConfig
+from lipwright.models.articulated import ARTICULATION_LENGTH, Hearing, HearingConfig
 from lipwright.models.build import build_network, load_network, save_network
 from lipwright.models.motion_expert import MotionExpert
 from lipwright.speech import EXPERT_LEAD, MEL_RATE, SILENCE, cut_windows, frame_lead, window_starts
 from lipwright.training.average import running_mean
+from lipwright.training.distil import load_teacher, require_alike
 from lipwright.training.engine import Engine
 from lipwright.training.loop import SCORE, set_learning_rate
 from lipwright.training.losses import in_clip_contrastive_loss
@@ -64,6 +66,10 @@ class HearingRecipe:
     """Weights of the frozen expert on landmarks; needed once the sync term has weight."""
     sync: Term = field(default_factory=Term)
     """The expert's term: that it finds the right speech for what was heard."""
+    teacher: Path | None = None
+    """Weights of a larger generator to learn from as well."""
+    distil: Term = field(default_factory=Term)
+    """The teacher's term: what it hears in the same speech."""
     agreement: float = 0.3
     """Weight of the correlation of gap, width and height with the true ones over a stretch."""
     tempo: float = 0.15
@@ -84,6 +90,8 @@ class HearingRecipe:
             raise ConfigError(f"rest_share must be from 0 to below 1, got {self.rest_share}")
         if self.expert is None and self.sync.weight > 0:
             raise ConfigError('sync has weight but no expert is given: expert = "FILE"')
+        if self.teacher is None and self.distil.weight > 0:
+            raise ConfigError('distil has weight but no teacher is given: teacher = "FILE"')
 
 
 class HearingWindows:
@@ -193,6 +201,7 @@ class HearingTrainer:
         self._hearing, self._optimizer = self._engine.prepare(hearing, optimizer)
         self._mean = running_mean(self._engine.unwrap(self._hearing), recipe.ema_decay)
         self._expert = None if recipe.expert is None else self._load_expert(recipe.expert)
+        self._teacher = None if recipe.teacher is None else self._load_teacher(recipe.teacher)
         self._numbers = self._engine.move({"numbers": mouth_numbers()})["numbers"]
         self.windows = self._windows(is_training=True)
         self._held_out = self._windows(is_training=False)
@@ -216,6 +225,13 @@ class HearingTrainer:
         self._temperature = float(meta.notes.get("temperature", 0.07))
         self._engine.place(expert.requires_grad_(False))
         return expert
+
+    def _load_teacher(self, path: Path) -> Hearing:
+        teacher = load_teacher(path).hearing
+        columns = cast(Hearing, self._engine.unwrap(self._hearing)).config.columns
+        require_alike(path, "columns", teacher.config.columns, columns)
+        self._engine.place(teacher)
+        return teacher
 
     def _windows(self, *, is_training: bool) -> HearingWindows:
         data = self._recipe.data
@@ -254,6 +270,11 @@ class HearingTrainer:
         if weight := recipe.sync.at(step):
             terms["hearing/sync"] = self._sync(heard, batch["sync_mel"])
             loss = loss + weight * terms["hearing/sync"]
+        if self._teacher is not None and (weight := recipe.distil.at(step)):
+            with torch.no_grad():
+                taught = _at_places(self._teacher(batch["mel"]), batch["places"])
+            terms["hearing/distil"] = functional.smooth_l1_loss(heard, taught, beta=_ROUNDING)
+            loss = loss + weight * terms["hearing/distil"]
         norm = self._engine.minimise(
             loss, self._hearing, self._optimizer, clip_norm=recipe.optimizer.clip_norm
         )

@@ -287,7 +287,7 @@ def load_recipe(path: Path, kind: type[T]) -> T:
     """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise ConfigError(f"cannot read the recipe {path}: {err}") from err
     try:
         return from_table(kind, table)
