@@ -21,9 +21,12 @@ from lipwright.inference import OpenVinoGenerator, SyncOptions
 from lipwright.inference.job import Job
 from lipwright.inference.live import LiveConfig, LiveFrame, LiveSession
 from lipwright.inference.live_face import IdleFace, prepare_face, to_and_fro
+from lipwright.inference.painter import Drawn
+from lipwright.inference.reference import view_size
 from lipwright.inference.schedule import Schedule, show
 from lipwright.inference.sight import NativeEyes
-from lipwright.inference.streaming import Drawn, stream_job
+from lipwright.inference.streaming import Role, stream_job
+from lipwright.inference.utterance import Utterance
 from lipwright.media import probe, read_speech
 from lipwright.media.native_rgb import rgb
 from lipwright.speech import SILENCE, Alignment, mel_spectrogram
@@ -55,6 +58,7 @@ class Painter:
     alignment: Alignment = "centred"
     crop: CropRule = "lipwright"
     licence: str = "none"
+    with_amplitude: bool = False
     work: Callable[[], None] = lambda: None
     windows: list[NDArray[np.float32]] = field(default_factory=list)
 
@@ -63,6 +67,7 @@ class Painter:
         targets: NDArray[np.uint8],
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
+        _amplitudes: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         self.work()
         self.windows.extend(windows)
@@ -114,13 +119,14 @@ def offline(
 ) -> list[Drawn]:
     job = Job(face=path, info=probe(path), options=SyncOptions(), report=lambda _progress: None)
     duration = Fraction(speech.size, RATE)
-    return list(stream_job(job, mel_spectrogram(speech), duration, eyes=eyes, backend=backend))
+    said = Utterance(mel=mel_spectrogram(speech), duration=duration)
+    return list(stream_job(job, [Role("largest", said)], eyes=eyes, backend=backend))
 
 
 def assert_alike(frames: list[LiveFrame], expected: list[Drawn]) -> None:
     assert [frame.time for frame in frames] == [drawn.frame.time for drawn in expected]
     for frame, drawn in zip(frames, expected, strict=True):
-        assert frame.is_synced == drawn.is_synced
+        assert frame.is_synced == (drawn.reason == "synced")
         for plane, other in zip(frame.frame.planes(), drawn.frame.planes(), strict=True):
             assert np.abs(plane.astype(int) - other).max() <= 1
 
@@ -380,7 +386,7 @@ def test_a_clip_is_brought_to_the_rate_that_is_shown(clip_file: Path, eyes: Nati
 def test_no_more_of_a_clip_is_kept_than_fits(
     clip_file: Path, eyes: NativeEyes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bytes_of_a_frame = 320 * 320 * 3 // 2 + 2 * 32 * 32 * 3
+    bytes_of_a_frame = 320 * 320 * 3 // 2 + 3 * (view_size(32) ** 2 + 32 * 32)
     face = prepare_face(clip_file, Painter(), eyes=eyes, max_bytes=5 * bytes_of_a_frame)
     assert len(face.frames) == 5
     assert "only the first 0.2 s" in caplog.text

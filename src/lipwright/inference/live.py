@@ -4,7 +4,7 @@ A frame is drawn as soon as the speech that it waits for is there, and never lat
 allows: what is late is skipped, and its successor is shown when it would have been anyway.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -12,11 +12,13 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from lipwright.composite import paste_native
 from lipwright.errors import ConfigError
 from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.joining import Joiner
 from lipwright.inference.live_face import IdleFace, PreparedFace
+from lipwright.inference.pace import Clock, Pace
 from lipwright.inference.painter import BATCH_SIZE
+from lipwright.inference.reference import middle
 from lipwright.media import SPEECH_RATE, Frame, NativeFrame
 from lipwright.media.native_rgb import rgb
 from lipwright.speech import LiveWindows, Mel, MelStream, SpeechResampler, live_window
@@ -24,12 +26,8 @@ from lipwright.speech import LiveWindows, Mel, MelStream, SpeechResampler, live_
 MAX_LATENCY = Fraction(1, 5)  # seconds: beyond, people who talk to each other begin to notice
 BLOCK = Fraction(1, 50)  # seconds of sound that come at a time
 _PIECE = SPEECH_RATE  # samples of a long block that are heard at a time, which bounds memory
-# Seconds of nothing but late frames after which it is the sound that is late, not the drawing.
-_RESIGNED = Fraction(1)
 
 Block = NDArray[np.float32] | NDArray[np.int16]
-Clock = Callable[[], int]
-"""Nanoseconds since anything, such as ``time.monotonic_ns``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +134,7 @@ class LiveSession:
         self._mel: Mel = self._stream.push(np.zeros(0, dtype=np.float32))
         self._forgotten = 0  # columns that are no longer held
         self._next = 0  # frame
+        self._joiner, self._shot = Joiner(), 0
         self._has_ended = False
         self.num_drawn = 0
         """Frames given out."""
@@ -271,16 +270,32 @@ class LiveSession:
         mouths = iter(self._mouths(shown, faces))
         for frame, idle in zip(frames, prepared, strict=True):
             time = frame / self._face.fps
-            picture = idle.frame.at(time)
+            picture, share = idle.frame.at(time), 0.0
             if idle.face is not None:
-                picture = paste_native(picture, next(mouths), box=idle.face.box)
+                picture, share = self._joined(picture, idle.face, next(mouths))
             yield LiveFrame(
                 time=time,
                 frame=picture,
-                is_synced=idle.face is not None,
+                is_synced=share > 0,
                 heard=self._needed(frame),
                 seconds=self._pace.since_arrival(),
             )
+
+    def _joined(
+        self, picture: NativeFrame, face: PreparedFace, drawn: NDArray[np.float32]
+    ) -> tuple[NativeFrame, float]:
+        """A frame with its new mouth, and how much of it is to be seen."""
+        if face.shot != self._shot:
+            self._joiner.forget()
+            self._shot = face.shot
+        return self._joiner.join(
+            picture,
+            face.view,
+            face=face.face,
+            drawn=drawn,
+            reference=face.reference,
+            roll=face.roll,
+        )
 
     def _mouths(
         self, frames: list[int], faces: list[PreparedFace]
@@ -289,7 +304,8 @@ class LiveSession:
         if not faces:
             return ()
         windows = np.stack([self._window(frame) for frame in frames])
-        targets = np.stack([face.target for face in faces])
+        size = self._backend.resolution
+        targets = np.stack([middle(face.view.picture, size) for face in faces])
         references = np.stack([face.reference for face in faces])
         return self._backend.draw(targets, references, windows)
 
@@ -305,86 +321,3 @@ class LiveSession:
         if num_old > 0:
             self._mel = self._mel[:, num_old:].copy()
             self._forgotten += num_old
-
-
-class Pace:
-    """Compares a session's time line with real time."""
-
-    def __init__(self, clock: Clock | None, *, slack: Fraction, block: Fraction) -> None:
-        """Start with the first sound.
-
-        Args:
-            clock: Nanoseconds; None if time does not matter: then nothing is ever late.
-            slack: Seconds by which sound and frames may be late.
-            block: Seconds of sound in a block as a rule.
-        """
-        self._clock, self._slack, self._block = clock, slack, block
-        self._zero: Fraction | None = None  # on the clock, where the time line begins
-        self._arrived = Fraction(0)  # likewise, when the newest block came
-        self._late_since: Fraction | None = None
-        self._is_pausing = False
-
-    def arrive(self, heard: Fraction, length: Fraction) -> None:
-        """A block has come.
-
-        Args:
-            heard: Seconds of sound before it.
-            length: Of itself; what is longer than a block should be comes ahead of its time.
-        """
-        if self._clock is None:
-            return
-        self._arrived = self._now()
-        self._is_pausing = False
-        if self._zero is None:
-            self._zero = self._arrived - heard - min(length, self._block)
-
-    def owed(self, heard: Fraction) -> Fraction:
-        """Seconds of sound that are missing at this moment; 0 as long as they may still come.
-
-        Raises:
-            ConfigError: If there is no clock.
-        """
-        if self._clock is None:
-            raise ConfigError(
-                "without a clock nobody knows how long a pause is; begin the session with "
-                "clock=time.monotonic_ns, or push silence"
-            )
-        self._arrived = self._now()
-        if self._zero is None:
-            self._zero = self._arrived - heard
-            self._is_pausing = True  # nobody has spoken yet
-        owed = self._arrived - self._zero - heard
-        is_due = owed > 0 and (self._is_pausing or owed > self._slack)
-        return owed if is_due else Fraction(0)
-
-    def begin_pause(self) -> bool:
-        """Whether a pause begins now, rather than going on."""
-        begins = not self._is_pausing
-        self._is_pausing = True
-        return begins
-
-    def is_late(self, needed: Fraction) -> bool:
-        """Whether a frame is too late to be drawn.
-
-        Args:
-            needed: Seconds of sound that it waited for.
-        """
-        if self._clock is None or self._zero is None:
-            return False
-        now = self._now()
-        if now - self._zero - needed <= self._slack:
-            self._late_since = None
-            return False
-        self._late_since = now if self._late_since is None else self._late_since
-        if now - self._late_since <= _RESIGNED:
-            return True
-        self._zero, self._late_since = now - needed - self._block, None
-        return False
-
-    def since_arrival(self) -> Fraction | None:
-        """Seconds since the newest block came, by the clock."""
-        return None if self._clock is None else self._now() - self._arrived
-
-    def _now(self) -> Fraction:
-        assert self._clock is not None, "asked for only with a clock"  # noqa: S101
-        return Fraction(self._clock(), 10**9)

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from lipwright.checkpoints import DEFAULT_LANDMARKS, model_path
 from lipwright.errors import ConfigError, NoFaceError
 from lipwright.faces import CropRule, Mtcnn
-from lipwright.faces.follow import Eyes, FollowConfig, Followed, follow_face
+from lipwright.faces.follow import Eyes, Face, FollowConfig, Followed, follow_face
 from lipwright.faces.landmarks import Landmarker
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import STILL_FPS, SyncOptions
+from lipwright.inference.joining import RollKeeper
 from lipwright.inference.painter import BATCH_SIZE
-from lipwright.inference.reference import ReferenceKeeper, face_view, middle
+from lipwright.inference.reference import FaceView, ReferenceKeeper, face_view
 from lipwright.inference.schedule import to_and_fro
 from lipwright.inference.sight import NativeEyes
 from lipwright.media import NativeFrame, encodable, read_native
@@ -38,12 +39,16 @@ IDLE_BYTES = 512 * 2**20
 class PreparedFace:
     """What the generator needs to know of a face, but for the speech."""
 
-    box: NDArray[np.float32]
-    """``(4,)`` what is drawn of the frame, in upright display pixels."""
-    target: NDArray[np.uint8]
-    """``(R, R, 3)`` uint8 RGB: the face as it is."""
+    face: Face
+    """Where it is."""
+    roll: float
+    """Radians by which the view is turned against the frame."""
+    view: FaceView
+    """The face as it is."""
     reference: NDArray[np.uint8]
     """``(R, R, 3)`` uint8 RGB: the face at rest, laid onto it."""
+    shot: int
+    """Which shot it belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,30 +167,39 @@ def _prepared(
     followed: Iterator[Followed[NativeFrame]], backend: GeneratorBackend
 ) -> Iterator[IdleFrame]:
     """Lay the reference onto each face, as the offline flow does: it looks some frames ahead."""
-    keeper, shot = ReferenceKeeper(backend.resolution), 0
+    keeper, rolls, shot, rolled_shot = ReferenceKeeper(backend.resolution), RollKeeper(), 0, 0
     while batch := list(islice(followed, BATCH_SIZE)):
-        views = [
-            None if f.face is None else face_view(f.frame, f.face, resolution=backend.resolution)
-            for f in batch
-        ]
-        for index, (source, view) in enumerate(zip(batch, views, strict=True)):
-            if view is None or source.face is None:
+        views: list[tuple[FaceView, float] | None] = []
+        for source in batch:
+            if source.face is None:
+                views.append(None)
+                continue
+            if source.shot != rolled_shot:
+                rolls.forget()
+                rolled_shot = source.shot
+            roll = rolls.roll_of(source.face, source.time)
+            view = face_view(source.frame, source.face, resolution=backend.resolution, roll=roll)
+            views.append((view, roll))
+        for index, (source, seen) in enumerate(zip(batch, views, strict=True)):
+            if seen is None or source.face is None:
                 yield IdleFrame(frame=source.frame, face=None)
                 continue
             if source.shot != shot:
                 keeper.forget()
                 shot = source.shot
             ahead = zip(batch[index:], views[index:], strict=True)
-            keeper.offer([v for f, v in ahead if v is not None and f.shot == shot])
-            # Copies, so that the wider view is not kept in memory.
+            keeper.offer([v[0] for f, v in ahead if v is not None and f.shot == shot])
             prepared = PreparedFace(
-                box=source.face.box,
-                target=middle(view.picture, backend.resolution).copy(),
-                reference=keeper.reference_for(view).copy(),
+                face=source.face,
+                roll=seen[1],
+                view=seen[0],
+                reference=keeper.reference_for(seen[0]).copy(),
+                shot=shot,
             )
             yield IdleFrame(frame=source.frame, face=prepared)
 
 
 def _num_bytes(idle: IdleFrame) -> int:
     num = sum(plane.nbytes for plane in idle.frame.planes())
-    return num if idle.face is None else num + idle.face.target.nbytes + idle.face.reference.nbytes
+    face = idle.face
+    return num if face is None else num + face.view.picture.nbytes + face.reference.nbytes
