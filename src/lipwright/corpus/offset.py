@@ -19,6 +19,7 @@ from lipwright.checkpoints import DEFAULT_LANDMARKS, model_path, openvino_core, 
 from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN
 from lipwright.errors import CheckpointError
 from lipwright.faces import widen
+from lipwright.faces.expert import LandmarkExpert
 from lipwright.faces.landmarks import Landmarker
 from lipwright.faces.motion import lip_motion
 from lipwright.speech import (
@@ -206,13 +207,7 @@ class MotionOffsetMeter:
         Raises:
             CheckpointError: If the file is not such an expert.
         """
-        model, _ = read_onnx(path)
-        options = {"INFERENCE_NUM_THREADS": num_threads, "INFERENCE_PRECISION_HINT": "f32"}
-        mel, motion = (model.input(name).get_node() for name in ("mel", "motion"))
-        speech = ov.Model([model.output("speech").get_node()], [mel], "speech")
-        lips = ov.Model([model.output("lips").get_node()], [mel, motion], "lips")
-        self._speech = openvino_core().compile_model(speech, "CPU", options)
-        self._lips = openvino_core().compile_model(lips, "CPU", options)
+        self._expert = LandmarkExpert(path, num_threads=num_threads)
         self._landmarker = Landmarker(model_path(DEFAULT_LANDMARKS), num_threads=num_threads)
 
     def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
@@ -223,16 +218,11 @@ class MotionOffsetMeter:
         self, crops: list[NDArray[np.uint8]], mel: Mel
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embed one clip; see :class:`OffsetMeter`. Lips are at rest where the clip's median is."""
-        num_windows = len(crops) - EXPERT_FRAMES + 1
         size = crops[0].shape[0]
         box = widen(np.array([0, 0, size, size], dtype=np.float32), 1 / CROP_MARGIN)
         points = np.stack([self._landmarker.find(crop, box).points for crop in crops])
-        motion = lip_motion(points)
-        windows = np.lib.stride_tricks.sliding_window_view(motion, EXPERT_FRAMES, axis=0)
-        no_mel = np.zeros((num_windows, 1, NUM_MELS, WINDOW_LENGTH), dtype=np.float32)
-        taken = np.ascontiguousarray(windows.transpose(0, 2, 1))  # (W, 5, M)
-        lips = self._lips({"mel": no_mel, "motion": taken})["lips"]
-        return _embed_speech(self._speech, mel, num_windows), np.asarray(lips, dtype=np.float32)
+        speech = self._expert.embed_speech(_windows_of(mel, len(crops) - EXPERT_FRAMES + 1))
+        return speech, self._expert.embed_lips(lip_motion(points))
 
 
 def open_meter(path: Path, *, num_threads: int = 1) -> ExpertOffsetMeter | MotionOffsetMeter:
@@ -254,13 +244,18 @@ def open_meter(path: Path, *, num_threads: int = 1) -> ExpertOffsetMeter | Motio
 
 def _embed_speech(network: ov.CompiledModel, mel: Mel, num_windows: int) -> NDArray[np.float32]:
     """``(W, E)``: the speech of every five frames that follow each other."""
-    frames = (Fraction(index, CORPUS_FPS) for index in range(num_windows))
-    starts = window_starts(frames, lead=EXPERT_LEAD)
+    windows = _windows_of(mel, num_windows)
     speech = [
-        network({"mel": cut_windows(mel, starts[first : first + _BATCH])})["speech"]
+        network({"mel": windows[first : first + _BATCH]})["speech"]
         for first in range(0, num_windows, _BATCH)
     ]
     return np.asarray(np.concatenate(speech), dtype=np.float32)
+
+
+def _windows_of(mel: Mel, num_windows: int) -> NDArray[np.float32]:
+    """``(W, 1, 80, 16)``: what is heard in every five frames that follow each other."""
+    frames = (Fraction(index, CORPUS_FPS) for index in range(num_windows))
+    return cut_windows(mel, window_starts(frames, lead=EXPERT_LEAD))
 
 
 def offset_of(speech: NDArray[np.float32], lips: NDArray[np.float32]) -> Offset:
