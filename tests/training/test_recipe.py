@@ -54,6 +54,7 @@ def test_all_recipes_are_there() -> None:
     assert {path.stem for path in (*TEACHERS, *DRAWINGS, *HEARINGS)} == {
         "default_drawing",
         "default_drawing_detail",
+        "default_drawing_light",
         "default_hearing",
         "lipwright_tiny_drawing",
         "lipwright_tiny_hearing",
