@@ -26,26 +26,31 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scenes import FPS, write_scene, write_speech
 
 import lipwright
 from lipwright.checkpoints import DEFAULT_LANDMARKS, DEFAULT_MODEL, model_path
 from lipwright.errors import LipwrightError
 from lipwright.faces import Mtcnn
-from lipwright.faces.follow import FollowConfig, follow_face
+from lipwright.faces.follow import Followed, follow_face
 from lipwright.faces.landmarks import Landmarker
+from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.engines import open_generator
+from lipwright.inference.joining import Joiner
 from lipwright.inference.machine import this_machine
 from lipwright.inference.model import runnable_model
 from lipwright.inference.openvino_backend import cpu_capabilities
+from lipwright.inference.reference import FaceView, ReferenceKeeper, face_view, middle
 from lipwright.inference.sight import NativeEyes
-from lipwright.media import NativeWriter, read_native
+from lipwright.media import NativeFrame, NativeWriter, read_native
 
 SPEECH = Path(__file__).parents[1] / "demo" / "speech.flac"
 BASELINE = Path(__file__).parent / "baseline.json"
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 SECONDS = 30
 ROUNDS = 5
+NUM_STAGED = 96  # frames that each stage is measured on
 WORSE = 1.25  # a ratio that grew by more than this fails the check
 TABLES = ("engines", "jobs", "stages", "starts", "memory")
 Table = list[list[str]]
@@ -76,7 +81,7 @@ def main() -> None:
             table, ratios = jobs(folder, arguments.model, arguments.seconds, arguments.rounds)
             show("Whole jobs against the codec", table)
         if "stages" in wanted:
-            show("Where the time goes, ms a frame at 720p", stages(folder, arguments.model))
+            show("Where the time goes, ms a frame", stages(folder, arguments.model))
         if "starts" in wanted:
             show("Starts, seconds", starts(folder, arguments.model))
         if "memory" in wanted:
@@ -206,62 +211,93 @@ def run_job(kind: str, scene: str, speech: str, model: str) -> None:
 
 
 def stages(folder: Path, model: str) -> Table:
-    """Cost of each stage by itself, one after the other over the same frames."""
-    width, height = SIZES["720p"]
-    scene = write_scene(folder / "stages.mp4", width=width, height=height, seconds=6)
+    """Cost of each stage by itself, one after the other over the same frames.
+
+    CPU time is that of all threads of the process, so it does not depend on what else the machine
+    does as much as the clock's does; stages run side by side in a job.
+    """
     backend, _ = open_generator(runnable_model(model))
     eyes = NativeEyes(Mtcnn(), Landmarker(model_path(DEFAULT_LANDMARKS)), min_face=0.1)
-    costs: dict[str, float] = {}
-    before = 0.0
+    columns = []
+    for name, (width, height) in SIZES.items():
+        scene = write_scene(folder / f"stages-{name}.mp4", width=width, height=height, seconds=6)
+        columns.append(stage_costs(scene, folder / "stages-out.mp4", eyes, backend))
+    header = ["stage"]
+    for name in SIZES:
+        header += [f"{name}, ms", f"{name}, ms of CPU"]
+    rows = [
+        [stage, *(f"{value:.2f}" for costs in columns for value in costs[stage])]
+        for stage in columns[0]
+    ]
+    sums = [sum(values) for costs in columns for values in zip(*costs.values(), strict=True)]
+    return [header, *rows, ["sum", *(f"{value:.2f}" for value in sums)]]
 
-    def add(stage: str, work: Callable[[], int]) -> None:
-        nonlocal before
-        started = time.perf_counter()
-        count = work()
-        now = 1000 * (time.perf_counter() - started) / count
-        costs[stage] = now - before
-        before = now
 
-    def followed() -> object:
-        frames = ((frame, frame.time) for frame in read_native(scene))
-        return follow_face(frames, eyes, FollowConfig())
+def stage_costs(
+    scene: Path, out: Path, eyes: NativeEyes, backend: GeneratorBackend
+) -> dict[str, tuple[float, float]]:
+    """Milliseconds a frame by the clock, and of CPU, of each stage."""
+    frames = list(islice(read_native(scene), NUM_STAGED))
 
-    add("decode", lambda: sum(1 for _ in read_native(scene)))
-    add("follow the face", lambda: sum(1 for _ in followed()))  # type: ignore[attr-defined]
-    kept = list(islice(followed(), 48))  # type: ignore[call-overload]
-    before = 0.0
-    rng = np.random.default_rng(0)
-    size = backend.resolution
-    faces = rng.integers(0, 256, (8, size, size, 3)).astype(np.uint8)
-    mel = rng.uniform(-4, 4, (8, 1, 80, backend.columns)).astype(np.float32)
-    costs["draw"] = 1000 * median_time(lambda: backend.draw(faces, faces, mel), rounds=9) / 8
-    face = faces[0].astype(np.float32) / 255
-    with_face = [k for k in kept if k.face is not None]
-    costs["cut out and paste"] = (
-        1000
-        * median_time(lambda: [cut_and_paste(k, face, size) for k in with_face], rounds=3)
-        / len(with_face)
-    )
-    out = folder / "stages-out.mp4"
+    def follow() -> list[Followed[NativeFrame]]:
+        return list(follow_face(((frame, frame.time) for frame in frames), eyes))
+
+    kept = [(k.frame, k.face) for k in follow() if k.face is not None]
+
+    def look() -> list[tuple[FaceView, NDArray[np.uint8]]]:
+        keeper = ReferenceKeeper(backend.resolution)
+        views = [face_view(frame, face, resolution=backend.resolution) for frame, face in kept]
+        return [(view, keeper.reference_for(view)) for view in views]
+
+    seen = look()
+    targets = np.stack([middle(view.picture, backend.resolution) for view, _ in seen])
+    references = np.stack([reference for _, reference in seen])
+    mel = np.random.default_rng(0).uniform(-4, 4, (len(kept), 1, 80, backend.columns))
+
+    def draw() -> NDArray[np.float32]:
+        batches = [slice(start, start + 8) for start in range(0, len(kept), 8)]
+        windows = mel.astype(np.float32)
+        return np.concatenate(
+            [backend.draw(targets[at], references[at], windows[at]) for at in batches]
+        )
+
+    drawn = draw()
+
+    def join() -> list[NativeFrame]:
+        joiner = Joiner()
+        return [
+            joiner.join(frame, view, face=face, drawn=picture, reference=reference)[0]
+            for (frame, face), (view, reference), picture in zip(kept, seen, drawn, strict=True)
+        ]
+
+    joined = join()
 
     def encode() -> None:
         with NativeWriter(out, fps=Fraction(FPS), speech=None) as writer:
-            for k in kept:
-                writer.write(k.frame)
+            for frame in joined:
+                writer.write(frame)
 
-    costs["encode"] = 1000 * median_time(encode, rounds=3) / len(kept)
-    total = sum(costs.values())
-    rows = [[stage, f"{cost:.2f}", f"{cost / total:.0%}"] for stage, cost in costs.items()]
-    return [["stage", "ms", "share"], *rows]
+    work: dict[str, Callable[[], object]] = {
+        "decode": lambda: sum(1 for _ in islice(read_native(scene), NUM_STAGED)),
+        "follow": follow,
+        "look and lay the reference": look,
+        "draw": draw,
+        "join": join,
+        "encode": encode,
+    }
+    return {stage: costs_of(one, count=len(kept)) for stage, one in work.items()}
 
 
-def cut_and_paste(followed: object, face: object, size: int) -> object:
-    """What a frame costs beside drawing."""
-    from lipwright.composite import paste_native  # noqa: PLC0415
-    from lipwright.media import rgb_region  # noqa: PLC0415
-
-    rgb_region(followed.frame, followed.face.box, size=size)  # type: ignore[attr-defined]
-    return paste_native(followed.frame, face, box=followed.face.box)  # type: ignore[attr-defined, arg-type]
+def costs_of(work: Callable[[], object], *, count: int) -> tuple[float, float]:
+    """Median milliseconds by the clock, and of CPU, for each of so many; the first round is out."""
+    work()
+    rounds = []
+    for _ in range(ROUNDS):
+        before = time.perf_counter(), time.process_time()
+        work()
+        rounds.append((time.perf_counter() - before[0], time.process_time() - before[1]))
+    wall, cpu = (1000 * statistics.median(column) / count for column in zip(*rounds, strict=True))
+    return wall, cpu
 
 
 def starts(folder: Path, model: str) -> Table:

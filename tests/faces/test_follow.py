@@ -1,7 +1,7 @@
 """A face is followed frame by frame: rarely looked for, bridged, smoothed, never across a cut."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -19,6 +19,7 @@ from lipwright.faces.follow import (
 from lipwright.faces.landmarks import FaceLandmarks
 from lipwright.faces.points import FIVE_POINTS, NUM_LANDMARKS
 from lipwright.faces.shots import ShotDetector
+from lipwright.faces.tracker import CONFIRMED_IN_A_ROW
 
 # Eyes, nose and corners of the mouth from the middle of the crop, in units of the crop rule.
 FIVE = np.array([(-0.4, -0.75), (0.4, -0.75), (0, -0.2), (-0.3, 0.25), (0.3, 0.25)])
@@ -38,9 +39,21 @@ class FakeEyes:
     """Sees what the scenes say, and counts its looks."""
 
     looks: list[Scene] = field(default_factory=list)
+    close_looks: list[Scene] = field(default_factory=list)
 
     def detect(self, frame: Scene) -> list[Detection]:
         self.looks.append(frame)
+        return self._faces(frame)
+
+    def confirm(self, frame: Scene, box: np.ndarray) -> Detection | None:
+        self.close_looks.append(frame)
+        x, y = (box[:2] + box[2:]) / 2
+        around = [
+            d for d in self._faces(frame) if d.box[0] < x < d.box[2] and d.box[1] < y < d.box[3]
+        ]
+        return next(iter(around), None)
+
+    def _faces(self, frame: Scene) -> list[Detection]:
         return [
             Detection(
                 box=np.array([x - side / 3, y - side / 3, x + side / 3, y + side / 3], np.float32),
@@ -105,10 +118,33 @@ def test_every_frame_comes_out_in_order_with_its_face() -> None:
     assert middles(followed) == [100 + 2 * i for i in range(30)]
 
 
-def test_the_detector_looks_rarely_while_landmarks_follow() -> None:
+def test_the_detector_looks_rarely_while_landmarks_follow_and_mostly_at_the_face_alone() -> None:
     eyes = FakeEyes()
-    follow([at(100 + i) for i in range(5 * LOOK_EVERY)], eyes=eyes)
-    assert len(eyes.looks) == 5
+    scenes = [at(100 + i) for i in range((CONFIRMED_IN_A_ROW + 2) * LOOK_EVERY)]
+    follow(scenes, eyes=eyes)
+    assert eyes.looks == [scenes[0], scenes[(CONFIRMED_IN_A_ROW + 1) * LOOK_EVERY]]
+    assert eyes.close_looks == scenes[LOOK_EVERY:-LOOK_EVERY:LOOK_EVERY]
+
+
+def test_a_face_that_is_not_confirmed_is_looked_for_in_the_whole_frame_at_once() -> None:
+    eyes = FakeEyes()
+    scenes = [at(100)] * LOOK_EVERY + [NOBODY] * LOOK_EVERY
+    followed = follow(scenes, FollowConfig(smoothing=Fraction(0), max_gap=Fraction(0)), eyes)
+    assert eyes.close_looks == [NOBODY]
+    assert eyes.looks[:2] == [scenes[0], NOBODY]
+    assert middles(followed) == [100] * LOOK_EVERY + [None] * LOOK_EVERY
+
+
+def test_a_close_look_that_sees_another_face_beside_the_tracked_one_does_not_count() -> None:
+    class SeesTheNeighbour(FakeEyes):
+        def confirm(self, frame: Scene, box: np.ndarray) -> Detection | None:
+            found = super().confirm(frame, box)
+            return found and replace(found, landmarks=found.landmarks + 200)
+
+    eyes = SeesTheNeighbour()
+    followed = follow([at(100)] * (2 * LOOK_EVERY), eyes=eyes)
+    assert len(eyes.looks) == 2
+    assert middles(followed) == [100] * (2 * LOOK_EVERY)
 
 
 def test_a_jump_makes_the_detector_look_at_once() -> None:

@@ -1,6 +1,6 @@
 """What an ONNX network says of itself; and the one core of OpenVINO that all networks share."""
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import openvino as ov
@@ -51,4 +51,14 @@ def read_onnx(path: Path) -> tuple[ov.Model, dict[str, str]]:
 
 def read_onnx_metadata(path: Path) -> dict[str, str]:
     """Read only the metadata of an ONNX file; errors as :func:`read_onnx`."""
+    try:
+        found = path.stat()
+    except OSError:
+        return read_onnx(path)[1]  # which says what is wrong
+    return dict(_metadata(path, found.st_mtime_ns, found.st_size))
+
+
+@lru_cache(maxsize=8)
+def _metadata(path: Path, _changed: int, _num_bytes: int) -> dict[str, str]:
+    """Of a file as it is: several steps of a start ask for it, and each reads the whole graph."""
     return read_onnx(path)[1]

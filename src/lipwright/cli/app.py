@@ -11,7 +11,6 @@ from lipwright.cli.notices import notices
 from lipwright.errors import LipwrightError
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 0, 1, 2, 130
-EXIT_NOBODY_READS = 141  # as of a process that the signal of a broken pipe ends
 
 app = App(
     name="lipwright",
@@ -184,7 +183,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
         code = _run(tokens)
         unsent = flush_output()
     if unsent is not None and code == EXIT_OK:
-        code = _unsent(unsent)
+        code = _failed(unsent)
     if code != EXIT_OK:
         sys.exit(code)
 
@@ -197,19 +196,17 @@ def _run(tokens: Sequence[str] | None) -> int:
     except LipwrightError as err:
         _say(f"error: {err}", style="red")
         return EXIT_FAILED
-    except BrokenPipeError as err:
-        return _unsent(err)
+    except OSError as err:  # of what is printed, for example; of media it is a LipwrightError
+        return _failed(err)
     except KeyboardInterrupt as err:
         _say("interrupted; nothing half-written is left under its final name")
         return err.exit_code if isinstance(err, Stopped) else EXIT_INTERRUPTED
     return EXIT_OK
 
 
-def _unsent(err: OSError) -> int:
-    """What to leave with when nobody takes what is printed; a reader that has gone is no news."""
-    if isinstance(err, BrokenPipeError):
-        return EXIT_NOBODY_READS
-    _say(f"error: cannot write to standard output ({err.strerror})", style="red")
+def _failed(err: OSError) -> int:
+    if not isinstance(err, BrokenPipeError):  # a reader that has gone is no news
+        _say(f"error: {err.strerror or err}", style="red")
     return EXIT_FAILED
 
 

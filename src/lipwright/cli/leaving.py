@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,6 +13,8 @@ from types import FrameType
 _SIGNALS = tuple(
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+_PATIENCE = 10.0  # seconds after a signal within which others do not count
 
 
 class Stopped(KeyboardInterrupt):
@@ -30,10 +33,10 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Turn the first signal that asks the process to stop into `Stopped`.
+    """Turn a signal that asks the process to stop into `Stopped`.
 
-    Those after it are ignored until the block ends, for impatience would leave behind what the
-    first one has removed. A signal that is ignored already, as under nohup, stays so.
+    Those that follow within ten seconds are ignored, for impatience would leave behind what is
+    being removed. A signal that is ignored already, as under nohup, stays so.
     """
     if threading.current_thread() is not threading.main_thread():  # only there can they be caught
         yield
@@ -41,9 +44,13 @@ def stoppable() -> Iterator[None]:
     heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.getsignal(number) for number in heard}
 
+    last = float("-inf")
+
     def stop(number: int, _frame: FrameType | None) -> None:
-        for each in heard:
-            signal.signal(each, signal.SIG_IGN)
+        nonlocal last
+        if time.monotonic() - last < _PATIENCE:
+            return
+        last = time.monotonic()
         raise Stopped(number)
 
     for number in heard:

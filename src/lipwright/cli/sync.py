@@ -13,6 +13,7 @@ from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.cli.progress import bars
 from lipwright.errors import ConfigError
 from lipwright.inference import Progress, SyncOptions, SyncResult, read_voices, sync
+from lipwright.inference.joblist import ENCODING_FLAGS, OPTION_FLAGS
 from lipwright.inference.pipeline import STANDARD_OUTPUT
 from lipwright.inference.preview import PreviewFrame, preview
 from lipwright.inference.resume import sync_resumably
@@ -20,26 +21,33 @@ from lipwright.media import Encoding
 
 DEFAULTS = SyncOptions()
 ENCODING = Encoding()
-_FLAGS = {"use_cache": "cache"}  # so that the other one is --no-cache
-_ENCODING_FLAGS = {"codec": "video_codec"}
 _LABELS = {"track": "tracking the face", "render": "rendering"}
 
 
 def _flag(name: str) -> str:
     """Of a field of the options: its name with dashes, but for a few."""
-    return default_name_transform(_FLAGS.get(name, name))
+    return default_name_transform(OPTION_FLAGS.get(name, name))
 
 
 def _encoding_flag(name: str) -> str:
-    return default_name_transform(_ENCODING_FLAGS.get(name, name))
+    return default_name_transform(ENCODING_FLAGS.get(name, name))
+
+
+def _require_no_option(_type: object, value: object) -> None:
+    """Leave ``-``, which is standard input, as the only name that begins like an option."""
+    if isinstance(value, str) and value.startswith("-") and value != STANDARD_OUTPUT:
+        raise ValueError(f"{value!r} is no option of this command; a file would be ./{value}")
+
+
+_Input = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_require_no_option)]
 
 
 def sync_command(  # noqa: PLR0913 - a flag each
-    face: str,
-    speech: str | None = None,
+    face: _Input,
+    speech: _Input | None = None,
     /,
     *,
-    out: Annotated[str, Parameter(name=["--out", "-o"])],
+    out: Annotated[str, Parameter(name=["--out", "-o"], allow_leading_hyphen=True)],
     voices: Annotated[Path | None, Parameter(name="--map")] = None,
     model: str = DEFAULT_MODEL,
     options: Annotated[SyncOptions, Parameter(name="*", name_transform=_flag)] = DEFAULTS,
@@ -97,8 +105,10 @@ def sync_command(  # noqa: PLR0913 - a flag each
                 options=options,
                 on_progress=show,
             )
+            told = _sheet_as_json(out, frames) if as_json else _sheet_in_words(out, frames)
         else:
-            result = (sync_resumably if resume else sync)(
+            render = sync_resumably if resume else sync
+            result = render(
                 face,
                 said,
                 out,
@@ -107,12 +117,9 @@ def sync_command(  # noqa: PLR0913 - a flag each
                 encoding=encoding,
                 on_progress=show,
             )
-    if num_shown is not None:
-        print(_sheet_as_json(out, frames) if as_json else _sheet_in_words(out, frames))
-        return
+            told = _as_json(result, options, encoding) if as_json else _in_words(result)
     # What is piped out must be the video alone.
-    to = sys.stderr if out == STANDARD_OUTPUT else sys.stdout
-    print(_as_json(result, options, encoding) if as_json else _in_words(result), file=to)
+    print(told, file=sys.stderr if out == STANDARD_OUTPUT else sys.stdout)
 
 
 def _in_words(result: SyncResult) -> str:

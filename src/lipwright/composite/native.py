@@ -1,6 +1,7 @@
 """Put a drawn face back into a picture of any pixel format; only samples under the mask change."""
 
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from lipwright.composite.mask import mouth_mask
 from lipwright.errors import ConfigError
 from lipwright.media.display import Affine, between_centres, shifted, square_to_display
 from lipwright.media.native import NativeFrame, Plane
-from lipwright.media.pixel_layout import ALPHA, code_range, codes_from_rgb
+from lipwright.media.pixel_layout import ALPHA, Colour, PixelLayout, code_range, codes_from_rgb
 
 FINEST = 1.25  # drawn pixels per sample; from there on areas are averaged before interpolating
 CUBIC_REACH = 3  # pixels around the mask that interpolation may look at
@@ -86,6 +87,26 @@ def _support(mask: NDArray[np.float32]) -> tuple[_Span, _Span] | None:
     return spans[0], spans[1]
 
 
+@lru_cache(maxsize=16)
+def _to_codes(layout: PixelLayout, colour: Colour, *, largest: int) -> NDArray[np.float64]:
+    """From R, G, B of a drawn face to the numbers of a frame's components."""
+    affine = codes_from_rgb(layout, colour)
+    affine[:, :3] /= largest
+    return affine[: 1 if layout.family == "gray" else 3]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lain:
+    """A mask on the grid of a plane."""
+
+    region: tuple[slice, slice]
+    """Rows and columns of the plane that it can reach."""
+    to_square: Affine
+    """From their samples to the drawn square."""
+    share: NDArray[np.float32]
+    """``(H, W)`` in [0, 1] of the region."""
+
+
 class _Drawn:
     """A drawn square as numbers of a frame's colours, ready for each of its planes."""
 
@@ -101,14 +122,12 @@ class _Drawn:
         self._ranges = code_range(frame.layout, frame.colour)
         self._mask = mask
         self._support = support
+        self._lain: dict[tuple[object, ...], _Lain | None] = {}
         (top, bottom), (left, right) = support
         self._row, self._column = max(0, top - CUBIC_REACH), max(0, left - CUBIC_REACH)
         cut = face[self._row : bottom + CUBIC_REACH, self._column : right + CUBIC_REACH]
-        affine = codes_from_rgb(frame.layout, frame.colour)
-        if face.dtype == np.uint8:
-            affine[:, :3] /= 255
-        num_components = 1 if frame.layout.family == "gray" else 3
-        codes = cv2.transform(np.ascontiguousarray(cut, dtype=np.float32), affine[:num_components])
+        affine = _to_codes(frame.layout, frame.colour, largest=255 if face.dtype == np.uint8 else 1)
+        codes = cv2.transform(np.ascontiguousarray(cut, dtype=np.float32), affine)
         self._codes = [np.asarray(part, dtype=np.float32) for part in cv2.split(codes)]
 
     def blend_into(self, plane: Plane, channels: tuple[int, ...], *, to_plane: Affine) -> None:
@@ -119,21 +138,38 @@ class _Drawn:
             channels: The component in each channel.
             to_plane: From the square's pixels to the plane's samples, edges counted.
         """
-        region = self._region(plane, to_plane)
-        if region is None:
+        lain = self._lain_on(plane, to_plane)
+        if lain is None:
             return
-        (y0, y1), (x0, x1) = region
-        size = (x1 - x0, y1 - y0)
-        to_square = np.linalg.inv(to_plane) @ shifted(x0, y0)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped_mask = cv2.warpAffine(self._mask, between_centres(to_square), size, flags=flags)
-        share = np.asarray(warped_mask, dtype=np.float32)
-        samples = plane[y0:y1, x0:x1]
+        samples = plane[lain.region]
+        height, width = samples.shape[:2]
         for channel, component in enumerate(channels):
             if component != ALPHA:
                 target = samples if samples.ndim == 2 else samples[:, :, channel]
-                warped = self._warped(component, to_plane=to_plane, to_square=to_square, size=size)
-                _blend(target, warped, share, shift=self._layout.shift)
+                warped = self._warped(
+                    component, to_plane=to_plane, to_square=lain.to_square, size=(width, height)
+                )
+                _blend(target, warped, lain.share, shift=self._layout.shift)
+
+    def _lain_on(self, plane: Plane, to_plane: Affine) -> "_Lain | None":
+        """The mask on a plane's grid; None outside the picture."""
+        key = (*plane.shape[:2], to_plane.tobytes())  # both planes of chroma have one
+        if key not in self._lain:
+            region = self._region(plane, to_plane)
+            self._lain[key] = None if region is None else self._laid(region, to_plane)
+        return self._lain[key]
+
+    def _laid(self, region: tuple[_Span, _Span], to_plane: Affine) -> "_Lain":
+        (y0, y1), (x0, x1) = region
+        to_square = np.linalg.inv(to_plane) @ shifted(x0, y0)
+        share = cv2.warpAffine(
+            self._mask,
+            between_centres(to_square),
+            (x1 - x0, y1 - y0),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        )
+        where = slice(y0, y1), slice(x0, x1)
+        return _Lain(where, to_square, np.asarray(share, dtype=np.float32))
 
     def _region(self, plane: Plane, to_plane: Affine) -> tuple[_Span, _Span] | None:
         """Rows and columns of a plane that the mask can reach; None outside the picture."""

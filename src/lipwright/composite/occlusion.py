@@ -1,5 +1,7 @@
 """See what lies before a mouth: colours its face has nowhere near, or lips not there."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +70,7 @@ def lip_redness(picture: NDArray[np.uint8], lips: NDArray[np.float32]) -> float 
     height, width = picture.shape[:2]
     x0, y0 = np.maximum(0, np.floor(lips.min(axis=0)).astype(int) - _SKIN_REACH)
     x1, y1 = np.ceil(lips.max(axis=0)).astype(int) + _SKIN_REACH
-    cut = picture[y0 : min(y1, height), x0 : min(x1, width)].astype(np.float32)
+    cut = picture[y0 : min(y1, height), x0 : min(x1, width)]
     inside = np.zeros(cut.shape[:2], dtype=np.uint8)
     if not inside.size:
         return None
@@ -77,12 +79,17 @@ def lip_redness(picture: NDArray[np.uint8], lips: NDArray[np.float32]) -> float 
     is_lip = inside > 0
     if not is_lip.any() or not around.any():
         return None
-    red, green = cut[..., 0], cut[..., 1]
-    redness = (red - green) / (red + green + 2) * 2
-    of_lips = np.sort(redness[is_lip])  # its reddest third: the rest may be teeth
-    return float(of_lips[-max(1, len(of_lips) // 3) :].mean() - np.median(redness[around]))
+    of_lips = np.sort(_redness(cut[is_lip]))  # its reddest third: the rest may be teeth
+    return float(of_lips[-max(1, len(of_lips) // 3) :].mean() - np.median(_redness(cut[around])))
 
 
+def _redness(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """``(N, 3)`` RGB -> ``(N,)``: by how much red is above green, as a share."""
+    red, green = pixels[:, :2].astype(np.float32).T
+    return np.asarray((red - green) / (red + green + 2) * 2, dtype=np.float32)
+
+
+@cache
 def _square(reach: int) -> NDArray[np.uint8]:
     return np.ones((2 * reach + 1, 2 * reach + 1), dtype=np.uint8)
 

@@ -91,6 +91,18 @@ class Mtcnn:
         boxes = self._refined(boxes, levels, size)
         return self._finished(boxes, levels, size)
 
+    def confirm(self, patch: Picture) -> Detection | None:
+        """Judge a face that is known to be about there, by the last network alone.
+
+        Args:
+            patch: ``(ONET_SIDE, ONET_SIDE, 3)`` uint8 RGB, which the face would fill.
+
+        Returns:
+            The face in pixels of the patch; None if there is none.
+        """
+        whole = np.array([[0, 0, ONET_SIDE, ONET_SIDE]], dtype=np.float32)
+        return next(iter(self._judged(whole, patch[None])), None)
+
     def _proposed(self, levels: Sequence[Picture], size: tuple[int, int]) -> Boxes:
         """Scan each level; returns square boxes in pixels of the picture."""
         # A request per level: one that keeps its shape from frame to frame runs faster.
@@ -124,7 +136,9 @@ class Mtcnn:
         """Judge the remaining boxes and place their edges and landmarks."""
         if not len(boxes):
             return []
-        patches = cut_patches(levels, boxes, side=ONET_SIDE, size=size)
+        return self._judged(boxes, cut_patches(levels, boxes, side=ONET_SIDE, size=size))
+
+    def _judged(self, boxes: Boxes, patches: Picture) -> list[Detection]:
         scores, offsets, places = _outputs(self._onet, patches)
         passed = scores > self._thresholds[2]
         boxes, scores = boxes[passed], scores[passed]

@@ -1,4 +1,8 @@
-"""Find faces in frame after frame: look rarely, track by landmarks, no face for two followers."""
+"""Find faces in frame after frame: look rarely, track by landmarks, no face for two followers.
+
+Mostly the detector looks at the tracked face alone, and only now and then at the whole frame: what
+else there is does not matter while the face is where it is thought to be.
+"""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -18,6 +22,7 @@ F = TypeVar("F")
 SEARCH_EVERY = 3  # frames between two looks of the detector while there is no face
 SAME_FACE = 0.5  # of two crops, intersection over union: side by side, faces have less
 _MIN_OVERLAP = 0.3  # of a detected and a tracked crop of one face: intersection over union
+CONFIRMED_IN_A_ROW = 4  # looks at the face that is tracked alone; then one at everything
 _LARGEST_STEP = 0.25  # of the crop's side from frame to frame: more, and the detector looks
 _LARGEST_GROWTH = 1.2  # likewise
 
@@ -52,7 +57,7 @@ class Tracker(Generic[F]):
         self._box: Box | None = None
         self._within = np.array([0, 0, 1, 1], dtype=np.float32)
         self._lost_at: Fraction | None = None
-        self._until_look = 0
+        self._until_look = self._num_confirmed = 0
 
     def look(
         self, glance: Glance[F], time: Fraction, *, taken: Sequence[Box] = ()
@@ -111,11 +116,12 @@ class Tracker(Generic[F]):
         taken: Sequence[Box],
     ) -> FaceLandmarks | None:
         """The face that the detector sees: the one that was tracked, if it is still there."""
-        free = [d for d in glance.faces() if not is_taken(crop_box(d.landmarks), taken)]
         last = crop_of(tracked) if tracked is not None else self._box
         if self.may_return(time) and last is not None:
-            chosen = max(free, key=lambda d: overlap(last, crop_box(d.landmarks)), default=None)
-            if chosen is None or overlap(last, crop_box(chosen.landmarks)) < _MIN_OVERLAP:
+            chosen = None if tracked is None else self._confirmed(glance, last)
+            if chosen is None:
+                chosen = _nearest(last, _free(glance, taken))
+            if chosen is None:
                 self._until_look = 0  # look again at once
                 return None
             found = tracked if tracked is not None else glance.landmarks_of(chosen)
@@ -124,12 +130,21 @@ class Tracker(Generic[F]):
                 return found
             self.num_let_go += 1
             self.forget()
-        chosen = self._chooser.choose(free, glance)
+        chosen = self._chooser.choose(_free(glance, taken), glance)
         if chosen is None:
             self._until_look = SEARCH_EVERY - 1
             return None
         self._remember(chosen)
         return glance.landmarks_of(chosen)
+
+    def _confirmed(self, glance: Glance[F], last: Box) -> Detection | None:
+        """The face that is tracked, seen without looking at the rest of the frame."""
+        chosen = None
+        if self._num_confirmed < CONFIRMED_IN_A_ROW:
+            close = glance.confirmed(last)
+            chosen = None if close is None else _nearest(last, [close])
+        self._num_confirmed = 0 if chosen is None else self._num_confirmed + 1
+        return chosen
 
     def _remember(self, chosen: Detection) -> None:
         """Where the crop rule's box lies about the face, until the next look."""
@@ -161,6 +176,19 @@ def look_together(
         taken = [place for place in places if place is not None]
         found.append(tracker.look(glance, time, taken=taken))
     return found
+
+
+def _free(glance: Glance[F], taken: Sequence[Box]) -> list[Detection]:
+    """All faces but those that others follow."""
+    return [face for face in glance.faces() if not is_taken(crop_box(face.landmarks), taken)]
+
+
+def _nearest(last: Box, faces: Sequence[Detection]) -> Detection | None:
+    """The face that is where one was, among several; None if none of them is."""
+    chosen = max(faces, key=lambda face: overlap(last, crop_box(face.landmarks)), default=None)
+    if chosen is None or overlap(last, crop_box(chosen.landmarks)) < _MIN_OVERLAP:
+        return None
+    return chosen
 
 
 def is_taken(box: Box, taken: Sequence[Box]) -> bool:

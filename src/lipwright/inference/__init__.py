@@ -7,6 +7,8 @@ from lipwright.inference.job import Progress, Stretch, SyncOptions, SyncResult
 from lipwright.inference.lipsync import LipSync
 from lipwright.inference.openvino_backend import OpenVinoGenerator
 from lipwright.inference.pipeline import sync
+from lipwright.inference.preview import preview
+from lipwright.inference.resume import sync_resumably
 
 __all__ = [
     "EngineChoice",
@@ -19,6 +21,8 @@ __all__ = [
     "SyncResult",
     "Voice",
     "open_generator",
+    "preview",
     "read_voices",
     "sync",
+    "sync_resumably",
 ]

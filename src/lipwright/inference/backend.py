@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -181,11 +182,17 @@ def prepare_faces(
         ``(B, 6, R, R)`` float32 in [0, 1], contiguous: the target, its lower half black, and the
         reference.
     """
-    faces = np.concatenate([targets, references], axis=3).astype(np.float32)  # (B, R, R, 6)
-    faces[:, targets.shape[1] // 2 :, :, :3] = 0
-    if is_bgr:
-        faces = faces[..., [2, 1, 0, 5, 4, 3]]
-    return np.ascontiguousarray(faces.transpose(0, 3, 1, 2)) / np.float32(255)
+    num, size = targets.shape[:2]
+    faces = np.zeros((num, 6, size, size), dtype=np.float32)
+    order = (2, 1, 0) if is_bgr else (0, 1, 2)
+    half = size // 2
+    # Plane by plane: OpenCV takes channels apart an order of magnitude faster than NumPy.
+    for row, target, reference in zip(faces, targets, references, strict=True):
+        upper, whole = cv2.split(target[:half]), cv2.split(reference)
+        for place, channel in enumerate(order):
+            np.divide(upper[channel], np.float32(255), out=row[place, :half])
+            np.divide(whole[channel], np.float32(255), out=row[3 + place])
+    return faces
 
 
 def finish_faces(drawn: NDArray[np.float32], *, is_bgr: bool) -> NDArray[np.float32]:
@@ -196,11 +203,13 @@ def finish_faces(drawn: NDArray[np.float32], *, is_bgr: bool) -> NDArray[np.floa
         is_bgr: Whether its colours are BGR.
 
     Returns:
-        ``(B, R, R, 3)`` float32 RGB in [0, 1].
+        ``(B, R, R, 3)`` float32 RGB in [0, 1], contiguous.
     """
-    faces = drawn.transpose(0, 2, 3, 1)  # (B, R, R, 3)
-    rgb = faces[..., ::-1] if is_bgr else faces
-    return np.asarray(np.clip(rgb, 0, 1), dtype=np.float32)
+    order = slice(None, None, -1 if is_bgr else 1)
+    faces = np.empty((*drawn.shape[:1], *drawn.shape[2:], 3), dtype=np.float32)
+    for face, planes in zip(faces, drawn, strict=True):
+        cv2.merge(list(planes[order]), face)
+    return np.clip(faces, 0, 1, out=faces)
 
 
 def network_inputs(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -379,7 +379,18 @@ def _sha256_of_graph(path: Path) -> str:
     """Of the file and, for an .xml, of the weights beside it."""
     weights = path.with_suffix(".bin")
     is_pair = path.suffix.lower() == ".xml" and weights.is_file()
-    return sha256_of(path) + (sha256_of(weights) if is_pair else "")
+    return "".join(_sha256_as_it_is(part) for part in ((path, weights) if is_pair else (path,)))
+
+
+def _sha256_as_it_is(path: Path) -> str:
+    """Of a file, read once as long as it does not change."""
+    found = path.stat()
+    return _sha256(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, _changed: int, _num_bytes: int) -> str:
+    return sha256_of(path)
 
 
 @cache

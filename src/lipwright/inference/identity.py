@@ -50,7 +50,11 @@ def job_key(
         "av": av.__version__,
         "face": _content(face),
         "voices": [asdict(v) | {"speech": _content(Path(v.speech))} for v in voices],
-        "options": {k: v for k, v in asdict(options).items() if k not in _OF_NO_MATTER},
+        "options": {
+            name: _content(value) if isinstance(value, Path) else value
+            for name, value in asdict(options).items()
+            if name not in _OF_NO_MATTER
+        },
         "encoding": asdict(encoding),
         "model": _content(model),
         "engine": None if engine is None else [engine.device, engine.precision],

@@ -39,7 +39,7 @@ SHARPNESS = (
 _LUMA = np.array([[0.299, 0.587, 0.114]], dtype=np.float32)
 _GRAIN_EVERY = 5  # frames between two looks at the grain
 LEAST_GRAIN = 0.5 / 255  # less is lost in rounding
-_LEAST_SHARE = 1e-3
+_LEAST_SHARE = 0.02  # of the effect: less is not seen
 _WHOLE = 0.9
 _OUTER_LIPS = list(GROUPS["outer_lips"])
 
@@ -98,7 +98,7 @@ class Joiner:
         mask = visible if share == 1 else visible * np.float32(share)
         paste = partial(paste_native, frame, finished, box=face.box, mask=mask, roll=roll)
         place = square_to_display(face.box, mask.shape[0], roll=roll)
-        return self._with_grain(frame, paste, _inner_corners(seen.mask, place)), share
+        return self._with_grain(frame, paste, partial(_inner_corners, seen.mask, place)), share
 
     def _shown(self, face: Face, seen: "_Seen", time: Fraction) -> float:
         """Share of the effect for the head's turn and the lips that are seen."""
@@ -125,7 +125,8 @@ class Joiner:
             seen.points[_OUTER_LIPS],
             tint=np.zeros(3, dtype=np.float32) if tint is None else tint[0],
         )
-        steady = self._covered.at(time, covered)
+        # What comes before the mouth does so at once; where it leaves, the mouth returns softly.
+        steady = np.maximum(self._covered.at(time, covered), covered)
         if not steady.max() > _LEAST_SHARE:
             return None
         size = seen.mask.shape[0]
@@ -162,7 +163,7 @@ class Joiner:
         self,
         frame: NativeFrame,
         paste: Callable[..., NativeFrame],
-        corners: NDArray[np.float64] | None,
+        inner_corners: Callable[[], NDArray[np.float64] | None],
     ) -> NativeFrame:
         """Paste with the grain of the frames before; look at it from time to time."""
         seed = 0 if frame.is_still else grain_seed(frame.time)  # a photo's grain does not move
@@ -170,7 +171,8 @@ class Joiner:
         grain = _worthwhile(known or 0.0, seed)
         pasted = paste(grain=grain)
         self._until_grain -= 1
-        if corners is None or self._until_grain >= 0:
+        corners = inner_corners() if self._until_grain < 0 else None
+        if corners is None:
             return pasted
         self._until_grain = _GRAIN_EVERY - 1
         wanted, found = (_noise(picture, corners) for picture in (frame, pasted))

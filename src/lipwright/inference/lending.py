@@ -72,6 +72,10 @@ class EyesOnDemand:
         """Find the faces, in upright display pixels."""
         return self._opened().detect(frame)
 
+    def confirm(self, frame: NativeFrame, box: NDArray[np.float32]) -> Detection | None:
+        """The face whose crop is about this one, if there is one."""
+        return self._opened().confirm(frame, box)
+
     def landmarks(self, frame: NativeFrame, box: NDArray[np.float32]) -> FaceLandmarks:
         """Find the landmarks of the face in a crop, in upright display pixels."""
         return self._opened().landmarks(frame, box)

@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import chain, dropwhile
 
 from lipwright.faces.eyes import KnowingEyes
-from lipwright.faces.follow import FollowConfig, follow_people
+from lipwright.faces.follow import FollowConfig, FollowedPeople, follow_people
 from lipwright.inference.absence import with_absences
 from lipwright.inference.ahead import run_ahead
 from lipwright.inference.backend import GeneratorBackend
@@ -21,14 +21,15 @@ from lipwright.inference.schedule import Schedule, Shown, show
 from lipwright.inference.streaming import (
     DRAWN_AHEAD,
     FOLLOW_AHEAD,
+    TAIL_BYTES,
     Role,
     SourceFrame,
-    _frames,
-    _tail,
+    schedule_of,
+    source_frames,
 )
 from lipwright.media import NativeFrame
 
-LEAD_SECONDS = Fraction(2)  # that are followed before the first frame that is drawn
+LEAD_SECONDS = Fraction(2)  # followed before the first frame that is drawn, if memory allows
 GLANCE_FRAMES = 12  # that are followed before a single moment
 _Timed = tuple[NativeFrame, Fraction]
 
@@ -61,9 +62,8 @@ def stream_from(stage: Stage, start: Fraction) -> Generator[Drawn, None, None]:
         NoFaceError: At the first frame without a face, if the job asks for that.
         MediaError: If the source cannot be read to its end.
     """
-    schedule = _schedule(stage)
-    num_before = schedule.tail + round(LEAD_SECONDS * stage.job.fps)
-    sources = _followed_from(stage, schedule, start=start, num_before=num_before)
+    schedule = schedule_of(stage.job, stage.roles)
+    sources = _followed_from(stage, schedule, start)
     shown = show(sources, schedule, time_of=lambda source: source.time)
     return _painted(stage, dropwhile(lambda one: one.time < start, shown))
 
@@ -81,22 +81,10 @@ def stream_moments(stage: Stage, moments: Sequence[Fraction]) -> Generator[Drawn
     Raises:
         MediaError: If the source cannot be read.
     """
-    schedule = _schedule(stage)
+    schedule = schedule_of(stage.job, stage.roles)
     sources = _followed_around(stage, schedule, moments)
     shown = show(sources, schedule, time_of=lambda source: source.time)
     return _painted(stage, _at_moments(shown, moments))
-
-
-def _schedule(stage: Stage) -> Schedule:
-    job = stage.job
-    duration = max(role.utterance.end for role in stage.roles)
-    return Schedule(
-        fps=job.fps,
-        duration=duration,
-        tail=_tail(job, duration),
-        extend=job.options.extend,
-        is_cut=job.options.after_speech == "cut" or job.info.is_still,
-    )
 
 
 def _painted(stage: Stage, shown: Iterator[Shown[SourceFrame]]) -> Generator[Drawn, None, None]:
@@ -111,11 +99,12 @@ def _painted(stage: Stage, shown: Iterator[Shown[SourceFrame]]) -> Generator[Dra
         ready.close()
 
 
-def _followed_from(
-    stage: Stage, schedule: Schedule, *, start: Fraction, num_before: int
-) -> Iterator[SourceFrame]:
-    """The source, its faces followed from some frames before a moment, or before its end."""
-    frames = iter(_frames(stage.job, schedule))
+def _followed_from(stage: Stage, schedule: Schedule, start: Fraction) -> Iterator[SourceFrame]:
+    """The source, its faces followed from a little before a moment, or before its end."""
+    info = stage.job.info
+    that_fit = max(GLANCE_FRAMES, TAIL_BYTES // (info.width * info.height * 3))
+    num_before = schedule.tail + min(round(LEAD_SECONDS * stage.job.fps), that_fit)
+    frames = iter(source_frames(stage.job, schedule))
     held: deque[_Timed] = deque()
     for timed in frames:
         held.append(timed)
@@ -134,7 +123,7 @@ def _followed_around(
     num_before = max(schedule.tail, GLANCE_FRAMES)
     held: deque[_Timed] = deque()
     waiting = deque(moments)
-    for timed in _frames(stage.job, schedule):
+    for timed in source_frames(stage.job, schedule):
         held.append(timed)
         if len(held) > num_before:
             yield _unseen(stage, held.popleft())
@@ -155,7 +144,7 @@ def _follow(stage: Stage, frames: Iterable[_Timed]) -> Iterator[SourceFrame]:
 
 def _unseen(stage: Stage, timed: _Timed) -> SourceFrame:
     frame, time = timed
-    return SourceFrame(frame=frame, time=time, faces=(None,) * len(stage.roles), shot=0)
+    return FollowedPeople(frame=frame, time=time, faces=(None,) * len(stage.roles), shot=0)
 
 
 def _at_moments(

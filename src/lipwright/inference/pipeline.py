@@ -118,8 +118,9 @@ def run_job(
     """
     started = time.monotonic()
     place = Pipe(sys.stdout.buffer) if str(out) == STANDARD_OUTPUT else Path(out)
+    require_apart(place, face, speech)
     require_output(place)
-    with opened(models, face, speech, place, options=options, on_progress=on_progress) as at_work:
+    with opened(models, face, speech, options=options, on_progress=on_progress) as at_work:
         if options.mode == "released":
             outcome = _render_released(at_work, place)
         else:
@@ -148,7 +149,6 @@ def opened(
     models: Models,
     face: str | Path,
     speech: str | Path | Sequence[Voice],
-    out: Path | Pipe,
     *,
     options: SyncOptions,
     on_progress: Callable[[Progress], None] | None,
@@ -159,7 +159,6 @@ def opened(
         models: Draw and see.
         face: Other arguments and errors as of :func:`sync`.
         speech: See there.
-        out: What will be written, so that it is none of the inputs.
         options: See there.
         on_progress: See there.
     """
@@ -167,8 +166,6 @@ def opened(
     with ExitStack() as held:
         face = held.enter_context(local_file(face))
         voices = held.enter_context(at_hand(voices))
-        if isinstance(out, Path):
-            _require_apart(out, face, *(Path(voice.speech) for voice in voices))
         models.find()
         job = Job(
             face=face,
@@ -347,8 +344,16 @@ def _require_amplitude(models: Models, backend: GeneratorBackend, options: SyncO
         )
 
 
-def _require_apart(out: Path, *inputs: Path) -> None:
-    for path in inputs:
+def require_apart(out: Path | Pipe, face: str | Path, speech: str | Path | Sequence[Voice]) -> None:
+    """Check that an output is none of the inputs.
+
+    Raises:
+        MediaError: If it is one, whatever it is called.
+    """
+    if isinstance(out, Pipe):
+        return
+    speeches = [speech] if isinstance(speech, (str, Path)) else [v.speech for v in speech]
+    for path in map(Path, [face, *speeches]):
         try:
             is_same = out.exists() and path.exists() and out.samefile(path)
         except OSError as err:

@@ -18,7 +18,7 @@ from lipwright.inference.casting import Voice
 from lipwright.inference.job import Picture, Progress, Reason, SyncOptions
 from lipwright.inference.networks import Models
 from lipwright.inference.part import Stage, stream_moments
-from lipwright.inference.pipeline import OpenedJob, opened, roles_of
+from lipwright.inference.pipeline import OpenedJob, opened, require_apart, roles_of
 from lipwright.media.native_rgb import rgb
 from lipwright.media.output import require_folder_of
 
@@ -78,9 +78,10 @@ def preview(
         raise MediaError(
             f"a preview is a picture, and '{out}' is no name of one; use {out.stem}.png"
         )
+    require_apart(out, face, speech)
     require_folder_of(out)
     models = Models(model, options)
-    with opened(models, face, speech, out, options=options, on_progress=on_progress) as at_work:
+    with opened(models, face, speech, options=options, on_progress=on_progress) as at_work:
         frames, tiles = _drawn(at_work, num_frames)
     if not tiles:
         raise MediaError(f"no frame came of '{face}'; check the source video")

@@ -28,7 +28,14 @@ from lipwright.inference.lending import EyesOnDemand
 from lipwright.inference.networks import Models
 from lipwright.inference.painter import Drawn
 from lipwright.inference.part import Stage, stream_from
-from lipwright.inference.pipeline import OpenedJob, extras_of, opened, result_of, roles_of
+from lipwright.inference.pipeline import (
+    OpenedJob,
+    extras_of,
+    opened,
+    require_apart,
+    result_of,
+    roles_of,
+)
 from lipwright.inference.streaming import stream_job
 from lipwright.inference.tally import Tally
 from lipwright.media import Encoding, NativeWriter, is_still_picture, require_writable
@@ -82,9 +89,10 @@ def sync_resumably(
     options, encoding, out = options or SyncOptions(), encoding or Encoding(), Path(out)
     if options.segment is not None or options.mode == "released":
         raise ConfigError("only whole videos are resumed; leave out --segment and --mode released")
+    require_apart(out, face, speech)
     require_writable(out)
     models = Models(model, options)
-    with opened(models, face, speech, out, options=options, on_progress=on_progress) as at_work:
+    with opened(models, face, speech, options=options, on_progress=on_progress) as at_work:
         key = job_key(
             at_work.job.face,
             at_work.play.voices,

@@ -33,6 +33,7 @@ DRAWN_AHEAD = 8
 TAIL_BYTES = 256 * 2**20  # of frames kept to continue a video under a longer speech
 _CLAIM_MARGIN = Fraction(1)  # seconds by which a video must claim to be longer to need no tail
 _LEAD_SECONDS = Fraction(1)  # before a segment that are looked at
+_BEYOND = Fraction(10**9)  # seconds: after the end of every video
 _DISSOLVE_SECONDS = Fraction(8, 25)  # of a loop's end into its start
 SourceFrame = FollowedPeople[NativeFrame]
 
@@ -74,14 +75,7 @@ def stream_job(
             where the job asks for that.
         MediaError: If the source cannot be read to its end.
     """
-    options, duration = job.options, max(role.utterance.end for role in roles)
-    schedule = Schedule(
-        fps=job.fps,
-        duration=duration,
-        tail=_tail(job, duration),
-        extend=options.extend,
-        is_cut=options.after_speech == "cut" or job.info.is_still,
-    )
+    options, schedule = job.options, schedule_of(job, roles)
     config = FollowConfig(crop=backend.crop)
     followed = _followed(job, schedule, roles, eyes=eyes, config=config, tracks=tracks)
     shown = run_ahead(
@@ -105,6 +99,23 @@ def stream_job(
             f"no face in any of the {tally.num_frames} frames looked at in '{job.face}'; faces "
             f"smaller than {options.min_face:.0%} of the picture are not looked for (--min-face)"
         )
+
+
+def schedule_of(job: Job, roles: Sequence[Role]) -> Schedule:
+    """When each frame of a job is shown.
+
+    Args:
+        job: Whose source.
+        roles: Who says what; one at least.
+    """
+    duration = max(role.utterance.end for role in roles)
+    return Schedule(
+        fps=job.fps,
+        duration=duration,
+        tail=_tail(job, duration),
+        extend=job.options.extend,
+        is_cut=job.options.after_speech == "cut" or job.info.is_still,
+    )
 
 
 def _shown(
@@ -134,21 +145,26 @@ def _followed(
     """The source's frames and the faces in them."""
     who = [role.who for role in roles]
     if tracks is None or schedule.extend == "loop":  # a loop's frames are not those of the file
-        yield from follow_people(_frames(job, schedule), eyes, who, config)
+        yield from follow_people(source_frames(job, schedule), eyes, who, config)
         return
     wanted = Wanted(
         source=job.face,
         min_face=job.options.min_face,
         config=config,
         who=tuple(who),
-        until=schedule.duration,
+        until=schedule.duration if schedule.is_cut else _BEYOND,
     )
-    with closing(tracks.follow_people(_frames(job, schedule), eyes, wanted)) as known:
+    with closing(tracks.follow_people(source_frames(job, schedule), eyes, wanted)) as known:
         yield from known  # what is new is kept at the end
 
 
-def _frames(job: Job, schedule: Schedule) -> Iterator[tuple[NativeFrame, Fraction]]:
-    """The source's frames with their time stamps: once, or in a loop."""
+def source_frames(job: Job, schedule: Schedule) -> Iterator[tuple[NativeFrame, Fraction]]:
+    """The source's frames with their time stamps: once, or in a loop.
+
+    Args:
+        job: Whose source.
+        schedule: How it is shown.
+    """
     frames: Iterable[NativeFrame] = _decoded(job)
     if schedule.extend == "loop" and not job.info.is_still:
         joint = Joint(

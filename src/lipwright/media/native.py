@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -94,12 +95,10 @@ class NativeFrame:
         """From upright display coordinates to the samples of a plane, edges counted.
 
         Returns:
-            ``(3, 3)`` float64 affine map.
+            ``(3, 3)`` float64 affine map, read-only.
         """
-        to_stored = display_to_stored(
-            self.display, width=self.picture.width, height=self.picture.height
-        )
-        return stored_to_plane(self.layout, self.colour, plane=plane) @ to_stored
+        size = (self.picture.width, self.picture.height)
+        return _to_plane(self.display, self.layout, self.colour, plane, size)
 
 
 def read_native(path: Path) -> Iterator[NativeFrame]:
@@ -250,6 +249,16 @@ def colour_of(
         is_full_range=is_full or picture.color_range == FULL_RANGE,
         is_chroma_centred=is_chroma_centred,
     )
+
+
+@lru_cache(maxsize=64)
+def _to_plane(
+    display: Display, layout: PixelLayout, colour: Colour, plane: int, size: tuple[int, int]
+) -> Affine:
+    to_stored = display_to_stored(display, width=size[0], height=size[1])
+    affine: Affine = stored_to_plane(layout, colour, plane=plane) @ to_stored
+    affine.flags.writeable = False
+    return affine
 
 
 class _Maker:

@@ -1,5 +1,6 @@
 """Look at a native frame in RGB: a box of it, a small picture of it, or the whole."""
 
+from functools import lru_cache
 from typing import cast
 
 import cv2
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 from lipwright.errors import ConfigError
 from lipwright.media.display import between_centres, square_to_display
 from lipwright.media.native import NativeFrame, Plane
-from lipwright.media.pixel_layout import ALPHA, rgb_from_codes
+from lipwright.media.pixel_layout import ALPHA, Colour, PixelLayout, rgb_from_codes
 from lipwright.media.video import Frame, colorspace_of, turned
 
+_ENOUGH = 8  # rows and columns of a plane for one of a small picture: more are not worth a look
 LARGEST_BOX = 16_384  # pixels; OpenCV cannot warp to twice as many, and no face is so large
 
 
@@ -68,7 +70,7 @@ def rgb_region(
 
 
 def thumbnail(frame: NativeFrame, width: int) -> Frame:
-    """Shrink a whole picture, averaging areas of its planes; for finding faces.
+    """Shrink a whole picture, averaging areas of its planes; for finding faces and cuts.
 
     Cheapest where the width divides the picture's width. The siting of chroma, a quarter of its
     sample, is left out.
@@ -115,6 +117,9 @@ def rgb(frame: NativeFrame) -> Frame:
 
 def _shrunk(plane: Plane, size: tuple[int, int]) -> Plane:
     """Average areas to a size, or interpolate to a larger one."""
+    step = min(plane.shape[0] // size[1], plane.shape[1] // size[0]) // _ENOUGH
+    if step > 1:
+        plane = cast(Plane, np.ascontiguousarray(plane[step // 2 :: step, step // 2 :: step]))
     # Areas of a fraction of samples are slow; halves are fast, and leave fewer samples to them.
     while plane.shape[1] % size[0] and plane.shape[1] > 2 * size[0] and plane.shape[0] > 1:
         half = (plane.shape[1] // 2, plane.shape[0] // 2)
@@ -139,9 +144,16 @@ def _to_rgb(frame: NativeFrame, components: dict[int, Plane]) -> Frame:
     stacked = cv2.merge([np.ascontiguousarray(part) for part in colours])
     if layout.family == "rgb" and layout.bits == 8:
         return np.asarray(stacked, dtype=np.uint8)
-    affine = 255 * rgb_from_codes(layout, frame.colour)
+    affine = _to_levels(layout, frame.colour)
     if layout.bits == 8:
         return np.asarray(cv2.transform(stacked, affine), dtype=np.uint8)
-    affine[:, :-1] /= 2**layout.shift
     converted = cv2.transform(stacked.astype(np.float32), affine)
     return np.clip(np.rint(converted), 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _to_levels(layout: PixelLayout, colour: Colour) -> NDArray[np.float64]:
+    """From numbers as they lie in memory to R, G, B in [0, 255]."""
+    affine = 255 * rgb_from_codes(layout, colour)
+    affine[:, :-1] /= 2**layout.shift
+    return affine
