@@ -10,6 +10,7 @@ from lipwright.checkpoints import (
     DEFAULT_EXPERT,
     DEFAULT_LANDMARKS,
     DEFAULT_MODEL,
+    TINY_MODEL,
     ModelEntry,
     available_models,
     model_path,
@@ -22,7 +23,7 @@ from lipwright.checkpoints import (
 from lipwright.errors import CheckpointError, ConfigError, DownloadError, LicenceError
 
 CONTENT = b"weights as they were shipped"
-SHIPPED = [DEFAULT_MODEL, DEFAULT_EXPERT, DEFAULT_LANDMARKS]
+SHIPPED = [DEFAULT_MODEL, TINY_MODEL, DEFAULT_EXPERT, DEFAULT_LANDMARKS]
 FAR = b"weights from far away"
 
 

@@ -1,6 +1,8 @@
+import gc
 import logging
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -16,7 +18,7 @@ from lipwright.errors import ConfigError, MediaError
 from lipwright.faces import crop_face
 from lipwright.media import read_frames
 from lipwright.media.display import Display, between_centres, display_to_stored
-from lipwright.media.native import NativeFrame, colour_of, read_native
+from lipwright.media.native import MOST_ASKED, NativeFrame, colour_of, read_native
 from lipwright.media.native_rgb import rgb, rgb_region, thumbnail
 from lipwright.media.pixel_layout import (
     Colour,
@@ -471,3 +473,35 @@ def test_maps_between_centres_move_by_half_a_pixel() -> None:
     np.testing.assert_allclose(
         between_centres(np.diag([2.0, 4.0, 1.0])), [[2, 0, 0.5], [0, 4, 1.5]]
     )
+
+
+def test_pictures_that_nobody_holds_are_gone_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "plain.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(3 * MOST_ASKED):
+            grey = np.full((48, 64, 3), 90, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode(None))
+    frames = islice(read_native(path), MOST_ASKED, None)
+    gc.collect()
+    gc.disable()
+    try:
+        num = sum(1 for _ in frames)
+        num_in_cycles = sum(isinstance(thing, av.VideoFrame) for thing in _garbage())
+    finally:
+        gc.enable()
+    assert num == 2 * MOST_ASKED
+    assert num_in_cycles <= MOST_ASKED
+
+
+def _garbage() -> list[object]:
+    """What only the collector of cycles can free; freed."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return list(gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()

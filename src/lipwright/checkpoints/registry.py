@@ -73,15 +73,18 @@ class ModelEntry:
 
 
 DEFAULT_MODEL = "lipwright-160"
+TINY_MODEL = "lipwright-tiny"
 DEFAULT_EXPERT = "lipwright-expert"
 DEFAULT_LANDMARKS = "lipwright-landmarks"
 _SHA256 = {
     DEFAULT_MODEL: "4d3bea9c1593609849f1345e1aba46f04bbb7a48641369edb967c1716e74fb5c",
+    TINY_MODEL: "f23c39e5cd210ec39bc4e40288f508c8b4b4d0203326b5286f314f40ece8207c",
     DEFAULT_EXPERT: "f91ff061f872eb87635680e3341fa90776140fc024bdf60aa11aec7c467485c6",
     DEFAULT_LANDMARKS: "02a4865ae488a853d26c059de88bec42431472e4fcda1abcb7d96d5c474ace07",
 }
 _SHIPPED = (  # name, kind, resolution
     (DEFAULT_MODEL, "generator", 160),
+    (TINY_MODEL, "generator", 160),
     (DEFAULT_EXPERT, "expert", 96),
     (DEFAULT_LANDMARKS, "landmarks", 128),
 )

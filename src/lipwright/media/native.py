@@ -37,6 +37,9 @@ from lipwright.media.video import (
 
 log = logging.getLogger(__name__)
 
+# Pictures from the start that are asked for metadata of HDR, which stands at the first if anywhere.
+# PyAV (18.1) makes a picture that is asked part of a cycle, whose memory comes back late.
+MOST_ASKED = 16
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG of libavutil
 # Codecs whose standards put chroma between the luma columns; PyAV does not tell a frame's own.
 CENTRED_CHROMA = ("mjpeg", "mpeg1video", "h261", "h263")
@@ -275,12 +278,15 @@ class _Maker:
         )
         self._is_centred = stream.codec_context.name in CENTRED_CHROMA
         self._hdr: Hdr | None = None
+        self._num_asked = 0
         self._reformatter = VideoReformatter()
         self._told: set[str] = set()
         self._path = path
 
     def frame(self, picture: av.VideoFrame, time: Fraction) -> NativeFrame:
-        self._hdr = self._hdr or hdr_of(picture)
+        if self._hdr is None and self._num_asked < MOST_ASKED:
+            self._num_asked += 1
+            self._hdr = hdr_of(picture)
         name = picture.format.name
         layout = find_layout(name)
         if layout is None:
