@@ -14,6 +14,7 @@ from lipwright.faces.track import line_at_zero
 
 F = TypeVar("F")
 _REACH = 3  # standard deviations that the smoothing window reaches
+_TOLERANCE = 1e-9  # seconds by which floats may miss the exact time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,9 @@ class Seen(Generic[F]):
     """``(4,)`` what the crop rule takes; None where the face is not seen."""
     landmarks: FaceLandmarks | None
     """Its points, likewise."""
+
+
+_Timed = tuple[float, Seen[F]]  # seconds, faster to compare than fractions
 
 
 def bridged(seen: Iterator[Seen[F]], max_gap: Fraction) -> Iterator[Seen[F]]:
@@ -81,15 +85,16 @@ def smoothed(seen: Iterator[Seen[F]], smoothing: Fraction) -> Iterator[Seen[F]]:
     Yields:
         Every frame, in order.
     """
-    reach = _REACH * smoothing
-    past: deque[Seen[F]] = deque()  # frames that are out, for their boxes
-    ahead: deque[Seen[F]] = deque()
+    deviation = float(smoothing)
+    reach = _REACH * deviation + _TOLERANCE
+    past: deque[_Timed[F]] = deque()  # frames that are out, for their boxes
+    ahead: deque[_Timed[F]] = deque()
     for now in seen:
-        ahead.append(now)
-        while ahead and now.time - ahead[0].time > reach:
-            yield _smooth_first(past, ahead, smoothing)
+        ahead.append((float(now.time), now))
+        while ahead and ahead[-1][0] - ahead[0][0] > reach:
+            yield _smooth_first(past, ahead, deviation)
     while ahead:
-        yield _smooth_first(past, ahead, smoothing)
+        yield _smooth_first(past, ahead, deviation)
 
 
 def _emptied(waiting: deque[Seen[F]]) -> Iterator[Seen[F]]:
@@ -120,29 +125,31 @@ def _held_before(waiting: deque[Seen[F]], first: Seen[F], max_gap: Fraction) -> 
         yield replace(gap, box=first.box) if is_near else gap
 
 
-def _smooth_first(past: deque[Seen[F]], ahead: deque[Seen[F]], smoothing: Fraction) -> Seen[F]:
-    first = ahead.popleft()
+def _smooth_first(past: "deque[_Timed[F]]", ahead: "deque[_Timed[F]]", deviation: float) -> Seen[F]:
+    time, first = ahead.popleft()
     box = first.box
-    if box is not None and smoothing:
-        box = _smooth_box(past, first, ahead, smoothing)
+    if box is not None and deviation:
+        box = _smooth_box(past, (time, first), ahead, deviation)
     # What is kept of a frame that is out is its box alone.
-    past.append(replace(first, frame=None, landmarks=None))  # type: ignore[arg-type]
-    while first.time - past[0].time > _REACH * smoothing:
+    past.append((time, replace(first, frame=None, landmarks=None)))  # type: ignore[arg-type]
+    while time - past[0][0] > _REACH * deviation + _TOLERANCE:
         past.popleft()
     return replace(first, box=box)
 
 
 def _smooth_box(
-    past: deque[Seen[F]], first: Seen[F], ahead: deque[Seen[F]], smoothing: Fraction
+    past: "deque[_Timed[F]]", now: "_Timed[F]", ahead: "deque[_Timed[F]]", deviation: float
 ) -> Box:
-    near = [first]
+    time, first = now
+    offsets, boxes = [0.0], [first.box]
     for side in (reversed(past), iter(ahead)):
-        for other in side:
-            is_far = abs(other.time - first.time) > _REACH * smoothing
+        for at, other in side:
+            is_far = abs(at - time) > _REACH * deviation + _TOLERANCE
             if other.box is None or other.shot != first.shot or is_far:
                 break
-            near.append(other)
-    offsets = np.array([float(other.time - first.time) for other in near])
-    boxes = np.stack([other.box for other in near if other.box is not None])
-    weights = np.exp(-0.5 * (offsets / float(smoothing)) ** 2)
-    return line_at_zero(offsets, boxes, weights).astype(np.float32)
+            offsets.append(at - time)
+            boxes.append(other.box)
+    distances = np.array(offsets)
+    weights = np.exp(-0.5 * (distances / deviation) ** 2)
+    near = np.stack([box for box in boxes if box is not None])
+    return line_at_zero(distances, near, weights).astype(np.float32)
