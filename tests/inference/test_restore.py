@@ -4,16 +4,19 @@ The networks are stand-ins with the ports of GFPGAN, CodeFormer and GPEN; real w
 needed to say which way colours, ranges and numbers go.
 """
 
+import wave
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from lipwright import SyncOptions, preview, sync
 from lipwright.checkpoints import DEFAULT_LANDMARKS, model_path
 from lipwright.errors import CheckpointError, ConfigError
 from lipwright.faces import Mtcnn, crop_box
@@ -21,7 +24,7 @@ from lipwright.faces.follow import Face
 from lipwright.faces.landmarks import Landmarker
 from lipwright.faces.points import FIVE_POINTS
 from lipwright.inference.restore import MouthRestorer, OnnxRestorer, ffhq_box
-from lipwright.media import native_still
+from lipwright.media import native_still, read_frames, read_speech
 from lipwright.media.native_rgb import rgb
 
 FIRST, SECOND, THIRD = (np.eye(3, dtype=np.float32)[i][None, :, None, None] for i in range(3))
@@ -176,3 +179,23 @@ def test_what_is_not_to_be_restored_is_passed_through(
     assert MouthRestorer(Flickering(), strength=1.0).restore(frame, unseen) is frame
     with pytest.raises(ConfigError, match=r"strength must be in \[0, 1\], got -1"):
         MouthRestorer(Flickering(), strength=-1)
+
+
+def test_a_job_and_its_preview_let_the_restorer_work(
+    astronaut_file: Path, demo_speech: Path, tmp_path: Path
+) -> None:
+    reddening, speech = stand_in(tmp_path / "red.onnx", 128), tmp_path / "speech.wav"
+    with wave.open(str(speech), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", "not compressed"))
+        file.writeframes((read_speech(demo_speech)[:5000] * 32767).astype("<i2").tobytes())
+    reds = {}
+    for name, restore in (("plain", None), ("restored", reddening)):
+        options = SyncOptions(restore=restore, restore_strength=1.0)
+        out = tmp_path / f"{name}.png"
+        preview(astronaut_file, speech, out, num_frames=2, options=options)
+        sync(astronaut_file, speech, tmp_path / f"{name}.mkv", options=options)
+        frame = next(iter(read_frames(tmp_path / f"{name}.mkv"))).pixels
+        strip = cv2.imread(str(out))[..., ::-1]
+        reds[name] = [float((p[..., 0].astype(int) - p[..., 1]).mean()) for p in (frame, strip)]
+    assert reds["restored"][0] > reds["plain"][0] + 0.2
+    assert reds["restored"][1] > reds["plain"][1] + 0.2

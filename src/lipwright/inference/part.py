@@ -17,6 +17,7 @@ from lipwright.inference.ahead import run_ahead
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Job
 from lipwright.inference.painter import Drawn, Painter
+from lipwright.inference.restore import Restorer
 from lipwright.inference.schedule import Schedule, Shown, show
 from lipwright.inference.streaming import (
     DRAWN_AHEAD,
@@ -46,6 +47,8 @@ class Stage:
     """Find the faces."""
     backend: GeneratorBackend
     """Draws."""
+    restorer: Restorer | None = None
+    """Works over the mouths that were drawn."""
 
 
 def stream_from(stage: Stage, start: Fraction) -> Generator[Drawn, None, None]:
@@ -89,7 +92,7 @@ def stream_moments(stage: Stage, moments: Sequence[Fraction]) -> Generator[Drawn
 
 def _painted(stage: Stage, shown: Iterator[Shown[SourceFrame]]) -> Generator[Drawn, None, None]:
     utterances = [role.utterance for role in stage.roles]
-    painter = Painter(utterances, stage.backend, stage.job.options)
+    painter = Painter(utterances, stage.backend, stage.job.options, restorer=stage.restorer)
     ready = run_ahead(shown, depth=FOLLOW_AHEAD, name="lipwright-follow")
     drawn = run_ahead(painter.paint(ready), depth=DRAWN_AHEAD, name="lipwright-draw")
     try:

@@ -97,7 +97,8 @@ def _drawn(at_work: OpenedJob, num_frames: int) -> tuple[list[PreviewFrame], lis
     tiles: list[Picture] = []
     with at_work.models.eyes(job.options.min_face) as eyes:
         roles = roles_of(at_work, eyes)
-        stage = Stage(job=job, roles=roles, eyes=eyes, backend=at_work.backend)
+        restorer = at_work.models.restorer(job.options.restore)
+        stage = Stage(job=job, roles=roles, eyes=eyes, backend=at_work.backend, restorer=restorer)
         with closing(stream_moments(stage, moments)) as drawn:
             for one in drawn:
                 frames.append(PreviewFrame(one.frame.time, one.reason))

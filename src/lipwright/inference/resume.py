@@ -300,11 +300,13 @@ def _frames(
 ) -> Generator[Drawn, None, None]:
     job, backend = at_work.job, at_work.backend
     roles = roles_of(at_work, eyes)
+    restorer = at_work.models.restorer(job.options.restore)
     if start:
-        return stream_from(Stage(job=job, roles=roles, eyes=eyes, backend=backend), start)
+        stage = Stage(job=job, roles=roles, eyes=eyes, backend=backend, restorer=restorer)
+        return stream_from(stage, start)
     is_kept = job.options.use_cache and not is_still_picture(job.face)
     tracks = at_work.models.tracks() if is_kept else None
-    return stream_job(job, roles, eyes=eyes, backend=backend, tracks=tracks)
+    return stream_job(job, roles, eyes=eyes, backend=backend, tracks=tracks, restorer=restorer)
 
 
 def _require_face(at_work: OpenedJob, outcome: Outcome) -> None:

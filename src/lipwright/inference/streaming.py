@@ -31,7 +31,7 @@ from lipwright.media import NativeFrame, encodable, read_native
 FOLLOW_AHEAD = 8  # frames that wait between two stages
 DRAWN_AHEAD = 8
 TAIL_BYTES = 256 * 2**20  # of frames kept to continue a video under a longer speech
-_CLAIM_MARGIN = Fraction(1)  # seconds by which a video must claim to be longer to need no tail
+_CLAIM_MARGIN = Fraction(3, 10)  # seconds by which a video may be shorter than it claims
 _LEAD_SECONDS = Fraction(1)  # before a segment that are looked at
 _BEYOND = Fraction(10**9)  # seconds: after the end of every video
 _DISSOLVE_SECONDS = Fraction(8, 25)  # of a loop's end into its start
@@ -185,10 +185,11 @@ def _decoded(job: Job) -> Iterator[NativeFrame]:
 
 
 def _tail(job: Job, duration: Fraction) -> int:
-    """Frames of the source's end that are kept: two seconds, or what fits into memory."""
-    claimed = job.info.duration
-    is_long = claimed is not None and claimed > duration + _CLAIM_MARGIN
-    if is_long or job.options.extend != "pingpong":
+    """Frames of the source's end that are kept: two seconds, or what is needed, or fits."""
+    if job.options.extend != "pingpong":
         return 1
+    needed = TAIL_SECONDS
+    if job.info.duration is not None:  # it may be a little less than is claimed
+        needed = min(needed, duration - job.info.duration + _CLAIM_MARGIN)
     that_fit = TAIL_BYTES // (job.info.width * job.info.height * 3)
-    return max(1, min(round(TAIL_SECONDS * job.info.fps), that_fit))
+    return max(1, min(ceil(needed * job.info.fps), that_fit))
