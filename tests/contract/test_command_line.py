@@ -148,3 +148,15 @@ def test_every_command_of_the_readme_is_one() -> None:
     assert len(commands) >= 6
     for words in commands:
         app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_the_shell_can_complete_commands_and_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert run("--install-completion") == 0
+    (script,) = tmp_path.glob(".local/share/bash-completion/completions/lipwright")
+    written = script.read_text(encoding="utf-8")
+    assert all(word in written for word in ("sync", "--on-no-face", "pingpong", "batch"))
+    assert not (tmp_path / ".bashrc").exists()

@@ -18,19 +18,28 @@ app = App(
     help_epilogue="Start with: lipwright sync FACE SPEECH -o OUT.mp4",
     suppress_keyboard_interrupt=False,
 )
+app.register_install_completion_command(
+    add_to_startup=False,
+    help="""Write a file that lets the shell complete commands and options, and say where it is.""",
+)
 app.command(
     "lipwright.cli.sync:sync_command",
     name="sync",
     help="""Render a video of a face saying a speech.
 
     The video is as long as the speech: a longer source is cut, a shorter one continued by playing
-    its end to and fro. Only the mouth region changes; frames without a face are passed through.
+    its end to and fro (--extend, --after-speech). Only the lower face changes; where no face is
+    seen, or it is turned away or covered, the picture stays as it is.
 
     For example:
 
     lipwright sync portrait.jpg speech.wav -o talking.mp4
 
     lipwright sync interview.mp4 translation.mp3 -o dubbed.mp4
+
+    lipwright sync panel.mp4 answer.wav -o dubbed.mp4 --face speaking
+
+    lipwright sync film.mp4 line.wav -o fixed.mp4 --segment 12.0-18.5
 
     lipwright sync interview.mp4 translation.mp3 -o look.png --preview 8
     """,

@@ -143,13 +143,15 @@ class Encoding:
     """How pictures are encoded."""
 
     codec: str | None = None
-    """A name of `ENCODERS`; None for what the container is known for, with alpha if it may."""
+    """Encoder: libx264, libx265, libsvtav1, libvpx-vp9, prores_ks, or one of a chip, such as
+    h264_nvenc; by default what the container is known for, with transparency if it may."""
     crf: int = 18
-    """Quality, 0 (lossless where the codec can) to 51, on x264's scale whatever the codec."""
+    """Quality: 0 (lossless where the codec can) to 51 (worst), on x264's scale whatever the
+    codec."""
     preset: str = "veryfast"
-    """Speed, one of `PRESETS`, on x264's scale; ProRes and VideoToolbox know one speed only."""
+    """Speed: ultrafast to placebo, as x264 calls them; ProRes and VideoToolbox know one only."""
     pixel_format: str | None = None
-    """Of the encoded pictures, such as ``yuv420p10le``; None for the nearest to the source's."""
+    """Of the encoded pictures, such as ``yuv420p10le``; by default the nearest to the source's."""
 
     def __post_init__(self) -> None:
         """Refuse what no encoder takes.
