@@ -5,10 +5,15 @@ many; :func:`sync_resumably` survives a kill, :func:`preview` draws a few frames
 raised on purpose is a :class:`LipwrightError`. What is behind a door is loaded when it is opened.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lipwright.errors import LipwrightError
+
+# OpenVINO and NNCF tell their makers of each use through this package, where they find it. Whose
+# face says what is nobody's business, so for whoever uses Lipwright they do not find it.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 if TYPE_CHECKING:
     from lipwright.checkpoints import ModelEntry, available_models

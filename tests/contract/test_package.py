@@ -1,6 +1,7 @@
 """The package as a stranger gets it."""
 
 import multiprocessing
+import os
 import re
 import sys
 import tomllib
@@ -75,3 +76,18 @@ def test_no_shipped_file_is_too_large() -> None:
     sizes = {entry.file: entry.path.stat().st_size for entry in lipwright.available_models()}
     assert sizes["lipwright-160.onnx"] <= 20e6
     assert (REPOSITORY / "demo" / "speech.flac").stat().st_size <= 200e3
+
+
+def _opened_quietly(home: Path) -> list[str]:
+    os.environ["HOME"] = str(home)
+    from lipwright.inference import LipSync  # noqa: PLC0415 - with this home
+
+    LipSync(precision="fp32")
+    return [
+        str(path) for path in home.rglob("*") if "openvino" in path.name or "intel" in path.name
+    ]
+
+
+def test_nobody_is_told_of_a_use(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(_opened_quietly, (tmp_path,)) == []
