@@ -59,7 +59,7 @@ def made(
 
 
 def write(path: Path, frames: Sequence[NativeFrame], **options: object) -> Path:
-    settings = {"fps": FPS, "speech": None, "crf": 0, **options}
+    settings = {"fps": FPS, "speech": None, "encoding": Encoding(crf=0), **options}
     with NativeWriter(path, **settings) as writer:  # type: ignore[arg-type]
         for frame in frames:
             writer.write(frame)
@@ -265,7 +265,7 @@ def test_the_key_frames_of_the_source_are_not_forced_on_the_encoder(tmp_path: Pa
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    path = write(tmp_path / "a.mp4", list(read_native(source)), crf=18)
+    path = write(tmp_path / "a.mp4", list(read_native(source)))
     with av.open(str(path)) as container:
         assert [frame.key_frame for frame in container.decode(video=0)].count(True) == 1
 

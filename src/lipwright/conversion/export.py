@@ -282,12 +282,13 @@ def _inputs(ports: _Ports, resolution: int, batch: int) -> tuple[torch.Tensor, .
     generator = torch.Generator().manual_seed(batch)
     speech = torch.rand(batch, *ports.speech, generator=generator)
     faces = torch.rand(batch, *ports.faces(resolution), generator=generator) * ports.brightest
-    given = {
-        "amplitude": 1.5 * torch.rand(batch, generator=generator),
-        "faces": faces,
-    }
     sound = (2 * speech - 1) * ports.loudest
-    return tuple(given.get(name, sound) for name in ports.inputs)
+    given = {
+        "mel": sound,
+        "mfcc": sound,
+        "amplitude": 1.5 * torch.rand(batch, generator=generator),
+    }
+    return tuple(given.get(name, faces) for name in ports.inputs)
 
 
 def _traced(network: nn.Module, ports: _Ports, resolution: int) -> onnx.ModelProto:
