@@ -28,8 +28,8 @@ from lipwright.inference.trackcache import TrackCache, Wanted
 from lipwright.inference.utterance import Utterance
 from lipwright.media import NativeFrame, encodable, read_native
 
-FOLLOW_AHEAD = 8  # frames that wait between two stages
-DRAWN_AHEAD = 8
+FOLLOW_AHEAD = 4  # frames that wait between two stages
+DRAWN_AHEAD = 4
 TAIL_BYTES = 256 * 2**20  # of frames kept to continue a video under a longer speech
 _CLAIM_MARGIN = Fraction(3, 10)  # seconds by which a video may be shorter than it claims
 _LEAD_SECONDS = Fraction(1)  # before a segment that are looked at
