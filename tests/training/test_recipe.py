@@ -55,7 +55,6 @@ def test_all_recipes_are_there() -> None:
         "default_drawing",
         "default_drawing_detail",
         "default_drawing_light",
-        "default_drawing_taught",
         "default_hearing",
         "lipwright_tiny_drawing",
         "lipwright_tiny_hearing",
