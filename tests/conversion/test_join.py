@@ -55,7 +55,9 @@ def test_of_several_drawings_the_mean_is_taken(hearing: Path, tmp_path: Path) ->
     whole, _ = load_network(tmp_path / "g.safetensors", kind="generator")
     one, two = (load_network(path, kind="drawing")[0].state_dict() for path in paths)
     found = whole.drawing.state_dict()["stem.conv_block.0.weight"]
-    assert torch.allclose(found, (one["stem.conv_block.0.weight"] + two["stem.conv_block.0.weight"]) / 2)
+    assert torch.allclose(
+        found, (one["stem.conv_block.0.weight"] + two["stem.conv_block.0.weight"]) / 2
+    )
     assert not torch.allclose(found, one["stem.conv_block.0.weight"])
 
 

@@ -12,8 +12,8 @@ from lipwright.conversion.export import export_onnx
 from lipwright.errors import CheckpointError, ConfigError, MissingExtraError
 from lipwright.inference import OpenVinoGenerator, SyncOptions
 from lipwright.inference.engines import open_generator
-from lipwright.inference.onnxruntime_backend import OnnxRuntimeGenerator
 from lipwright.inference.networks import _file_for
+from lipwright.inference.onnxruntime_backend import OnnxRuntimeGenerator
 from lipwright.inference.torch_backend import TorchGenerator, torch_devices
 from lipwright.models.build import build_network, save_network
 
