@@ -164,4 +164,5 @@ def _as_json(result: SyncResult, options: SyncOptions, encoding: Encoding) -> st
             "encoding": asdict(encoding),
         },
         indent=2,
+        default=str,  # paths
     )

@@ -31,6 +31,9 @@ class Voice:
     """Seconds of the video at which the speech begins; negative leaves its beginning out."""
     stream: int | None = None
     """Which of several streams of sound in the file, 0 for the first."""
+    isolated: str | Path | None = None
+    """The voice of the speech alone, of the same length, where music or noise lies under it: the
+    mouth follows this, the speech is what is heard."""
 
     def __post_init__(self) -> None:
         parse_choice(self.face)
@@ -82,6 +85,7 @@ def _voice(entry: dict[str, object], path: Path) -> Voice:
         "face": (str,),
         "offset": (int, float),
         "stream": (int,),
+        "isolated": (str,),
     }
     for key, value in entry.items():
         if key not in kinds:
@@ -91,14 +95,19 @@ def _voice(entry: dict[str, object], path: Path) -> Voice:
     for key in ("speech", "face"):
         if key not in entry:
             raise ConfigError(f"'{path}': a voice has no {key}; each needs face and speech")
-    speech, offset, stream = str(entry["speech"]), entry.get("offset", 0.0), entry.get("stream")
-    is_file = "://" not in speech
+    offset, stream, isolated = (entry.get(key) for key in ("offset", "stream", "isolated"))
     return Voice(
-        speech=path.parent / speech if is_file else speech,
+        speech=_beside(path, str(entry["speech"])),
+        isolated=_beside(path, isolated) if isinstance(isolated, str) else None,
         face=str(entry["face"]),
         offset=float(offset) if isinstance(offset, (int, float)) else 0.0,
         stream=stream if isinstance(stream, int) else None,
     )
+
+
+def _beside(path: Path, name: str) -> str | Path:
+    """What a file names: an address, or another file from its folder on."""
+    return name if "://" in name else path.parent / name
 
 
 @contextmanager
@@ -106,7 +115,12 @@ def at_hand(voices: Sequence[Voice]) -> Iterator[tuple[Voice, ...]]:
     """Voices whose speeches are local files for the time of a block; see `media.local_file`."""
     with ExitStack() as held:
         yield tuple(
-            replace(voice, speech=held.enter_context(local_file(voice.speech))) for voice in voices
+            replace(
+                voice,
+                speech=held.enter_context(local_file(voice.speech)),
+                isolated=voice.isolated and held.enter_context(local_file(voice.isolated)),
+            )
+            for voice in voices
         )
 
 
@@ -124,8 +138,10 @@ def utterance_of(
     Raises:
         MediaError: If it cannot be read, or is too short, or nothing of it is left.
     """
-    path = Path(voice.speech)
-    samples = read_speech(path, stream=voice.stream)
+    path, stream = Path(voice.speech), voice.stream
+    if voice.isolated is not None:
+        path, stream = Path(voice.isolated), None
+    samples = read_speech(path, stream=stream)
     duration = Fraction(len(samples), SPEECH_RATE)
     if duration < _SHORTEST:
         raise MediaError(

@@ -49,7 +49,14 @@ def job_key(
         "lipwright": version("lipwright"),
         "av": av.__version__,
         "face": _content(face),
-        "voices": [asdict(v) | {"speech": _content(Path(v.speech))} for v in voices],
+        "voices": [
+            asdict(voice)
+            | {
+                "speech": _content(Path(voice.speech)),
+                "isolated": voice.isolated and _content(Path(voice.isolated)),
+            }
+            for voice in voices
+        ],
         "options": {
             name: _content(value) if isinstance(value, Path) else value
             for name, value in asdict(options).items()

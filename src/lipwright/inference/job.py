@@ -122,6 +122,9 @@ class SyncOptions:
     speech_stream: int | None = None
     """Which of several streams of sound of the speech's file, 0 for the first; by default the one
     that a player would choose."""
+    isolated_voice: Path | None = None
+    """The speech's voice alone, of the same length, where music or noise lies under it: the mouth
+    follows this file, the speech is what is heard."""
     keep_sound: bool = False
     """Keep the video's own sound as a second track."""
     segment: str | None = None

@@ -330,7 +330,13 @@ def _render_released(at_work: OpenedJob, out: Path | Pipe) -> Outcome:
 
 def _voices(speech: str | Path | Sequence[Voice], options: SyncOptions) -> tuple[Voice, ...]:
     if isinstance(speech, (str, Path)):
-        return (Voice(speech=speech, face=options.face, stream=options.speech_stream),)
+        voice = Voice(
+            speech=speech,
+            face=options.face,
+            stream=options.speech_stream,
+            isolated=options.isolated_voice,
+        )
+        return (voice,)
     if not speech:
         raise ConfigError("nobody says anything; give one voice at least")
     return tuple(speech)
