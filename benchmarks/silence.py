@@ -1,7 +1,8 @@
 """Measure how much a drawn mouth moves in a second of silence, over how it moves in speech.
 
 Each held-out portrait says a held-out clip, is silent for a second and a half in which the clip's
-room goes on, and says another one.
+room goes on, and says another one. A mouth that is told not to move at all shows how much of it is
+the unsteadiness of what measures.
 
     python benchmarks/silence.py GRID_FOLDER PORTRAITS_FOLDER
 """
@@ -30,7 +31,7 @@ FPS = 25
 
 
 def main() -> None:
-    """Print a row with the mouth left alone and one with it brought to rest."""
+    """Print a row with the mouth left alone, one with it brought to rest and one with it held."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("clips", type=Path)
     parser.add_argument("portraits", type=Path)
@@ -46,20 +47,26 @@ def main() -> None:
         if rule.split(f"{arguments.portraits.name}/{path.stem}") == "val"
     ][: arguments.num_portraits]
     landmarker = Landmarker(model_path(DEFAULT_LANDMARKS))
+    ways = {
+        "left alone in pauses": SyncOptions(rest_in_pauses=False, precision="fp32"),
+        "brought to rest in pauses": SyncOptions(rest_in_pauses=True, precision="fp32"),
+        "held, speaking or not": SyncOptions(amplitude=0.0, precision="fp32"),
+    }
+    in_pause: dict[str, list[float]] = {name: [] for name in ways}
+    in_speech: dict[str, list[float]] = {name: [] for name in ways}
     with TemporaryDirectory() as folder:
-        for rests in (False, True):
-            options = SyncOptions(rest_in_pauses=rests, precision="fp32")
-            shares = []
-            for index, face in enumerate(faces):
-                speech = Path(folder) / "speech.wav"
-                start = with_pause(clips[index % len(clips)].sound, clips[-1 - index].sound, speech)
-                out = Path(folder) / "out.mkv"
+        for index, face in enumerate(faces):
+            speech, out = Path(folder) / "speech.wav", Path(folder) / "out.mkv"
+            start = with_pause(clips[index % len(clips)].sound, clips[-1 - index].sound, speech)
+            for name, options in ways.items():
                 sync(face, speech, out, model=arguments.model, options=options)
-                shares.append(moved(openings(out, landmarker), start))
-            name = "brought to rest in pauses" if rests else "left alone in pauses"
-            print(
-                f"{name}: {np.mean(shares):.2f} of the motion in speech (worst {max(shares):.2f})"
-            )
+                pause, spoken = motion(openings(out, landmarker), start)
+                in_pause[name].append(pause)
+                in_speech[name].append(spoken)
+    free = next(iter(ways))  # a mouth that is held does not move in speech either
+    for name, pauses in in_pause.items():
+        shares = np.divide(pauses, in_speech[free])
+        print(f"{name}: {shares.mean():.2f} of the motion in speech (worst {shares.max():.2f})")
 
 
 def with_pause(before: Path, after: Path, out: Path) -> float:
@@ -92,13 +99,13 @@ def openings(video: Path, landmarker: Landmarker) -> NDArray[np.float64]:
     return np.array(found, dtype=np.float64)
 
 
-def moved(opening: NDArray[np.float64], start: float) -> float:
-    """Mean change in the middle of the pause over that in speech."""
+def motion(opening: NDArray[np.float64], start: float) -> tuple[float, float]:
+    """Mean change from frame to frame in the middle of the pause, and in speech."""
     change = np.abs(np.diff(opening))
     first, last = (round((start + at) * FPS) for at in (SETTLED, PAUSE - SETTLED))
     speech = np.ones(change.size, dtype=np.bool_)
     speech[round(start * FPS) : round((start + PAUSE) * FPS)] = False
-    return float(change[first:last].mean() / change[speech].mean())
+    return float(change[first:last].mean()), float(change[speech].mean())
 
 
 if __name__ == "__main__":

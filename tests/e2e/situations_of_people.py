@@ -32,13 +32,13 @@ IS_HIDDEN = (head(), 8), GONE, (head(), 8)
 
 
 def _map_of_two(folder: Path) -> Words:
-    face = write_clip(folder / "face.mp4", lasting(PAIR, 15))
-    write_speech(folder / "a.wav", words(0.6))
-    write_speech(folder / "b.wav", words(0.3, start=1))
+    face = write_clip(folder / "face.mp4", lasting(PAIR, 30))
+    write_speech(folder / "a.wav", words(1.2))
+    write_speech(folder / "b.wav", words(0.6, start=1))
     voices = folder / "voices.toml"
     voices.write_text(
         '[[voice]]\nface = "index:1"\nspeech = "a.wav"\n'
-        '[[voice]]\nface = "index:2"\nspeech = "b.wav"\noffset = 0.3\n'
+        '[[voice]]\nface = "index:2"\nspeech = "b.wav"\noffset = 0.6\n'
     )
     return [face, "--map", voices, *LOSSLESS]
 

@@ -163,12 +163,12 @@ def test_two_people_say_two_speeches(made: Play) -> None:
     ]
     assert all_within(halves[0], MOUTH)
     assert all_within(halves[1], tuple(np.array(MIRRORED) - (SIDE, 0, SIDE, 0)))
-    # The second one is at rest until it is his turn, but for the light, which settles at first.
-    assert motion(after[8:], MIRRORED) > 1.25 * motion(after[:4], MIRRORED)
-    heard, both = read_speech(result.out), words(0.6)
-    both[SPEECH_RATE * 3 // 10 :] += words(0.3, start=1)
+    # The second one is at rest until it is nearly his turn.
+    assert motion(after[16:], MIRRORED) > 2 * motion(after[:8], MIRRORED)
+    heard, both = read_speech(result.out), words(1.2)
+    both[SPEECH_RATE * 6 // 10 :] += words(0.6, start=1)
     assert likeness(heard, both) > 0.95
-    assert likeness(heard, words(0.6)) < 0.95
+    assert likeness(heard, words(1.2)) < 0.95
 
 
 def test_a_person_who_is_not_there_is_an_error(played: Play) -> None:

@@ -13,7 +13,11 @@ from lipwright.errors import CheckpointError, ConfigError, MissingExtraError
 from lipwright.inference import OpenVinoGenerator
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.engines import open_generator
-from lipwright.inference.onnxruntime_backend import OnnxRuntimeGenerator, onnxruntime_devices
+from lipwright.inference.onnxruntime_backend import (
+    OnnxRuntimeGenerator,
+    is_built_for_cuda,
+    onnxruntime_devices,
+)
 
 Rows = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]
 
@@ -63,6 +67,19 @@ def test_a_device_that_is_not_there_is_named_with_the_way_out(device: str) -> No
         pytest.skip(f"this ONNX Runtime is built for {device}")
     with pytest.raises(ConfigError, match=rf"'{device}' is not there.*--device cpu"):
         open_generator(model_path(DEFAULT_MODEL), device=device)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["libonnxruntime_providers_cuda.so", "other.so"])
+def test_a_build_for_cuda_is_told_by_its_files_without_importing_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capi = tmp_path / "onnxruntime" / "capi"
+    capi.mkdir(parents=True)
+    (capi / name).touch()
+    (capi.parent / "__init__.py").write_text("raise AssertionError('it is imported')")
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert is_built_for_cuda() == ("cuda" in name)
 
 
 def test_without_onnxruntime_a_device_of_its_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

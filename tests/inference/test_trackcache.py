@@ -3,7 +3,8 @@
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lipwright.faces.appearance import APPEARANCE_LENGTH
+from lipwright.faces.appearance import APPEARANCE_LENGTH, Appearance
 from lipwright.faces.boxes import Detection
 from lipwright.faces.choose import KnownPerson, Who
 from lipwright.faces.follow import FollowConfig, Followed, follow_face, follow_people
@@ -63,6 +64,9 @@ class FakeEyes:
         yaw, pitch = self.rng.normal(size=2).astype(np.float32).tolist()
         return FaceLandmarks(points=points, yaw=yaw, pitch=pitch)
 
+    def appearance(self, _frame: int, _landmarks: FaceLandmarks) -> Appearance:
+        raise AssertionError("nobody is told from others")
+
     def thumbnail(self, frame: int) -> NDArray[np.uint8]:
         return np.full((9, 16, 3), 40 if frame < CUT else 200, dtype=np.uint8)
 
@@ -83,7 +87,9 @@ def frames(num: int = 60) -> Iterator[tuple[int, Fraction]]:
 def wanted(tmp_path: Path) -> Wanted:
     source = tmp_path / "face.mp4"
     source.write_bytes(b"a video" * 1000)
-    return Wanted(source=source, min_face=0.1, config=FollowConfig(), until=Fraction(100))
+    return Wanted(
+        source=source, min_face=0.1, config=FollowConfig(), until=Fraction(100), who=("largest",)
+    )
 
 
 @pytest.fixture
@@ -100,12 +106,21 @@ def kept(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}")) if folder.exists() else []
 
 
+def follow(
+    cache: TrackCache, frames: Iterator[tuple[int, Fraction]], eyes: FakeEyes, wanted: Wanted
+) -> Generator[Followed[int], None, None]:
+    """Follow the only one."""
+    with closing(cache.follow_people(frames, eyes, wanted)) as followed:
+        for together in followed:
+            yield together.alone()
+
+
 def followed_until(
     cache: TrackCache, eyes: FakeEyes, wanted: Wanted, *, num: int = 60
 ) -> list[Followed[int]]:
     """What a job takes: frames up to the first one that it does not need."""
     taken = []
-    stream = cache.follow(frames(num), eyes, wanted)
+    stream = follow(cache, frames(num), eyes, wanted)
     for followed in stream:
         taken.append(followed)
         if followed.time >= wanted.until:
@@ -170,7 +185,7 @@ def test_a_job_that_needs_more_follows_the_face_anew_and_keeps_that(
 def test_a_shorter_track_never_replaces_a_longer_one(
     cache: TrackCache, wanted: Wanted, tracks: Path
 ) -> None:
-    slow = cache.follow(frames(), FakeEyes(), replace(wanted, until=Fraction(1, 2)))
+    slow = follow(cache, frames(), FakeEyes(), replace(wanted, until=Fraction(1, 2)))
     next(slow)  # a job that began before the other one ended
     followed_until(cache, FakeEyes(), wanted)
     slow.close()
@@ -184,7 +199,7 @@ def test_anything_that_a_track_depends_on_makes_it_another_one(
     other_network = TrackCache(tracks, landmarks="1" * 64)
     others = [
         (cache, replace(wanted, min_face=0.2)),
-        (cache, replace(wanted, config=FollowConfig(choice="central"))),
+        (cache, replace(wanted, who=("central",))),
         (cache, replace(wanted, config=FollowConfig(smoothing=Fraction(1, 7)))),
         (other_network, wanted),
     ]
@@ -214,7 +229,7 @@ def test_a_file_is_known_by_its_content_not_by_its_name(
 def test_a_file_that_changes_while_it_is_read_is_not_kept(
     cache: TrackCache, wanted: Wanted, tracks: Path
 ) -> None:
-    stream = cache.follow(frames(), FakeEyes(), wanted)
+    stream = follow(cache, frames(), FakeEyes(), wanted)
     next(stream)
     wanted.source.write_bytes(b"another video")
     stream.close()
@@ -306,7 +321,7 @@ def test_a_large_file_is_known_from_its_first_job_on_without_being_read_again(
     at_once.unlink()
     monkeypatch.setattr(content, "HASHED_AT_ONCE", 100)
     os.utime(wanted.source, (time.time() - 100,) * 2)
-    stream = cache.follow(frames(), FakeEyes(), wanted)
+    stream = follow(cache, frames(), FakeEyes(), wanted)
     first = [next(stream)]
     wait_for_hashing()
     first += list(stream)
@@ -322,7 +337,7 @@ def test_a_large_file_that_was_just_written_is_hashed_again(
 ) -> None:
     monkeypatch.setattr(content, "HASHED_AT_ONCE", 100)
     os.utime(wanted.source)  # time stamps would not tell a change of this moment
-    stream = cache.follow(frames(), FakeEyes(), wanted)
+    stream = follow(cache, frames(), FakeEyes(), wanted)
     next(stream)
     wait_for_hashing()
     stream.close()
@@ -389,7 +404,7 @@ def test_whom_a_track_follows_makes_it_another_one(
     slightly = somebody(0).appearance.copy()
     slightly[40] = 1e-6
     jobs: list[tuple[Who, ...]] = [
-        ("largest",),
+        ("rightmost",),
         ("largest", "leftmost"),
         (somebody(0),),
         (KnownPerson(appearance=slightly),),

@@ -22,6 +22,7 @@ from lipwright.inference.machine import available_cores, this_machine
 from lipwright.inference.onnxruntime_backend import (
     OnnxRuntimeDevice,
     OnnxRuntimeGenerator,
+    is_built_for_cuda,
     onnxruntime_devices,
 )
 from lipwright.inference.openvino_backend import (
@@ -132,7 +133,7 @@ def open_generator(
     if device in ("cuda", "coreml", "directml"):
         return _open_onnxruntime(path, device, precision, num_threads=num_threads)
     is_open = device == "auto" and precision in ("auto", "fp32") and path.suffix == ".onnx"
-    if is_open and "cuda" in onnxruntime_devices():
+    if is_open and is_built_for_cuda():
         try:
             return _open_onnxruntime(path, "cuda", precision, num_threads=num_threads)
         except ConfigError as err:

@@ -33,9 +33,8 @@ HIDDEN_BELOW, SEEN_FROM = 0.3, 0.55  # of the shot's reddest lips
 ROLL_FROM, ROLL_BACK = 8.0, 5.0  # degrees from which a crop is turned, and below which no longer
 _LEAST_REDNESS = 0.12  # that a shot's lips must have had to tell anything
 MOST_SHARPENING = 0.6  # clean footage asks for up to 0.5; noise, which is not to be had, for more
-SHARPNESS = (
-    1.3  # energy of the Laplacian aimed at, as a share of the frame's: some is lost in pasting
-)
+# Energy of the Laplacian aimed at, as a share of the frame's: some is lost in pasting.
+SHARPNESS = 1.3
 _LUMA = np.array([[0.299, 0.587, 0.114]], dtype=np.float32)
 _GRAIN_EVERY = 5  # frames between two looks at the grain
 LEAST_GRAIN = 0.5 / 255  # less is lost in rounding

@@ -107,15 +107,24 @@ class _Take:
     place: int
     """Of its frame in the batch."""
     at: Fraction
-    shot: int
     face: Face
     roll: float
     """Radians by which the view is turned against the frame."""
     view: FaceView
 
 
+class _Shot:
+    """What is known of one person as long as a shot lasts."""
+
+    def __init__(self, number: int, resolution: int, restorer: MouthRestorer | None) -> None:
+        self.number = number
+        self.rolls, self.presence = RollKeeper(), Presence()
+        self.keeper, self.joiner = ReferenceKeeper(resolution), Joiner()
+        self.restorer = restorer
+
+
 class _Actor:
-    """One person, of whom some things are known as long as a shot lasts."""
+    """One person, shot by shot."""
 
     def __init__(
         self,
@@ -125,14 +134,8 @@ class _Actor:
         restorer: Restorer | None,
     ) -> None:
         self._utterance, self._backend = utterance, backend
-        self._with_original = options.after_speech == "original"
-        self._keeper, self._joiner = ReferenceKeeper(backend.resolution), Joiner()
-        self._rolls, self._presence = RollKeeper(), Presence()
-        self._holds = options.on_no_face == "hold"
-        self._restorer = None
-        if restorer is not None:
-            self._restorer = MouthRestorer(restorer, strength=options.restore_strength)
-        self._seen_shot = self._found_shot = self._kept_shot = self._joined_shot = 0
+        self._options, self._restorer = options, restorer
+        self._shot: _Shot | None = None
 
     def play(self, frames: list[NativeFrame], scenes: Sequence[_Scene]) -> list[Reason]:
         """Draw one person into frames.
@@ -145,88 +148,79 @@ class _Actor:
             What became of each.
         """
         reasons: list[Reason] = [self._reason(scene) for scene in scenes]
-        wanted = [
-            self._take(place, frames[place], scene, scene.face)
-            for place, (scene, reason) in enumerate(zip(scenes, reasons, strict=True))
-            if reason == "synced" and scene.face is not None
-        ]
-        takes = self._in_sight(wanted)
-        for hidden in {take.place for take in wanted} - {take.place for take in takes}:
-            reasons[hidden] = "hidden"
-        if not takes:
-            return reasons
-        references = self._references(takes)
-        for take, reference, drawn in zip(
-            takes, references, self._draw(takes, references), strict=True
-        ):
-            frames[take.place], share = self._joined(frames[take.place], take, reference, drawn)
-            if share == 0:
-                reasons[take.place] = "hidden"
+        wanted = [place for place, reason in enumerate(reasons) if reason == "synced"]
+        for number, places in groupby(wanted, key=lambda place: scenes[place].shot):
+            shot = self._in_shot(number)
+            takes = [
+                _taken(place, frames[place], scenes[place], shot, self._backend.resolution)
+                for place in places
+            ]
+            for place in {take.place for take in takes} - self._draw_into(frames, takes, shot):
+                reasons[place] = "hidden"
         return reasons
 
     def _reason(self, scene: _Scene) -> Reason:
         if scene.face is None:
             return "no face"
         speaks = self._utterance.start <= scene.at < self._utterance.end
-        return "synced" if speaks or not self._with_original else "no speech"
+        return "synced" if speaks or self._options.after_speech != "original" else "no speech"
 
-    def _take(self, place: int, frame: NativeFrame, scene: _Scene, face: Face) -> _Take:
-        if scene.shot != self._seen_shot:
-            self._rolls.forget()
-            self._seen_shot = scene.shot
-        roll = self._rolls.roll_of(face, scene.at)
-        view = face_view(frame, face, resolution=self._backend.resolution, roll=roll)
-        return _Take(place=place, at=scene.at, shot=scene.shot, face=face, roll=roll, view=view)
+    def _in_shot(self, number: int) -> _Shot:
+        if self._shot is None or self._shot.number != number:
+            restorer = None
+            if self._restorer is not None:
+                restorer = MouthRestorer(self._restorer, strength=self._options.restore_strength)
+            self._shot = _Shot(number, self._backend.resolution, restorer)
+        return self._shot
 
-    def _in_sight(self, takes: Sequence[_Take]) -> list[_Take]:
-        """Without faces that something hides, unless the job asks to hold them."""
-        if self._holds:
-            return list(takes)
-        found: list[_Take] = []
-        for shot, group in groupby(takes, key=lambda take: take.shot):
-            if shot != self._found_shot:
-                self._presence.forget()
-                self._found_shot = shot
-            together = list(group)
-            views, times = [take.view for take in together], [take.at for take in together]
-            there = self._presence.are_there(views, times)
-            found += [take for take, is_there in zip(together, there, strict=True) if is_there]
-        return found
-
-    def _references(self, takes: Sequence[_Take]) -> list[NDArray[np.uint8]]:
+    def _draw_into(
+        self, frames: list[NativeFrame], takes: Sequence[_Take], shot: _Shot
+    ) -> set[int]:
+        """Draw the faces of one shot; places of the frames in which that is to be seen."""
+        takes = self._in_sight(takes, shot)
+        if not takes:
+            return set()
         references = []
         for index, take in enumerate(takes):
-            if take.shot != self._kept_shot:
-                self._keeper.forget()
-                self._kept_shot = take.shot
-            self._keeper.offer([other.view for other in takes[index:] if other.shot == take.shot])
-            references.append(self._keeper.reference_for(take.view))
-        return references
+            shot.keeper.offer([other.view for other in takes[index:]])
+            references.append(shot.keeper.reference_for(take.view))
+        drawn = self._drawn(takes, references)
+        seen = set()
+        for take, reference, mouth in zip(takes, references, drawn, strict=True):
+            joined, share = shot.joiner.join(
+                frames[take.place],
+                take.view,
+                face=take.face,
+                drawn=mouth,
+                reference=reference,
+                roll=take.roll,
+            )
+            if share > 0:
+                seen.add(take.place)
+                if shot.restorer is not None:
+                    joined = shot.restorer.restore(joined, take.face, roll=take.roll)
+            frames[take.place] = joined
+        return seen
 
-    def _joined(
-        self,
-        frame: NativeFrame,
-        take: _Take,
-        reference: NDArray[np.uint8],
-        drawn: NDArray[np.float32],
-    ) -> tuple[NativeFrame, float]:
-        """A frame with its new mouth, and how much of it is to be seen."""
-        if take.shot != self._joined_shot:
-            self._joiner.forget()
-            if self._restorer is not None:
-                self._restorer.forget()
-            self._joined_shot = take.shot
-        joined, share = self._joiner.join(
-            frame, take.view, face=take.face, drawn=drawn, reference=reference, roll=take.roll
-        )
-        if self._restorer is not None and share > 0:
-            joined = self._restorer.restore(joined, take.face, roll=take.roll)
-        return joined, share
+    def _in_sight(self, takes: Sequence[_Take], shot: _Shot) -> list[_Take]:
+        """Without faces that something hides, unless the job asks to hold them."""
+        if self._options.on_no_face == "hold":
+            return list(takes)
+        views, times = [take.view for take in takes], [take.at for take in takes]
+        there = shot.presence.are_there(views, times)
+        return [take for take, is_there in zip(takes, there, strict=True) if is_there]
 
-    def _draw(
+    def _drawn(
         self, takes: Sequence[_Take], references: Sequence[NDArray[np.uint8]]
     ) -> NDArray[np.float32]:
         """``(B, R, R, 3)`` in [0, 1]."""
         windows, amplitudes = self._utterance.inputs([take.at for take in takes], self._backend)
         targets = [middle(take.view.picture, self._backend.resolution) for take in takes]
         return self._backend.draw(np.stack(targets), np.stack(references), windows, amplitudes)
+
+
+def _taken(place: int, frame: NativeFrame, scene: _Scene, shot: _Shot, resolution: int) -> _Take:
+    assert scene.face is not None, "there is nothing to draw"  # noqa: S101 - a caller's promise
+    roll = shot.rolls.roll_of(scene.face, scene.at)
+    view = face_view(frame, scene.face, resolution=resolution, roll=roll)
+    return _Take(place=place, at=scene.at, face=scene.face, roll=roll, view=view)

@@ -13,18 +13,16 @@ from itertools import chain, dropwhile
 from lipwright.faces.eyes import KnowingEyes
 from lipwright.faces.follow import FollowConfig, FollowedPeople, follow_people
 from lipwright.inference.absence import with_absences
-from lipwright.inference.ahead import run_ahead
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Job
 from lipwright.inference.painter import Drawn, Painter
 from lipwright.inference.restore import Restorer
 from lipwright.inference.schedule import Schedule, Shown, show
 from lipwright.inference.streaming import (
-    DRAWN_AHEAD,
-    FOLLOW_AHEAD,
     TAIL_BYTES,
     Role,
     SourceFrame,
+    painted_ahead,
     schedule_of,
     source_frames,
 )
@@ -93,13 +91,7 @@ def stream_moments(stage: Stage, moments: Sequence[Fraction]) -> Generator[Drawn
 def _painted(stage: Stage, shown: Iterator[Shown[SourceFrame]]) -> Generator[Drawn, None, None]:
     utterances = [role.utterance for role in stage.roles]
     painter = Painter(utterances, stage.backend, stage.job.options, restorer=stage.restorer)
-    ready = run_ahead(shown, depth=FOLLOW_AHEAD, name="lipwright-follow")
-    drawn = run_ahead(painter.paint(ready), depth=DRAWN_AHEAD, name="lipwright-draw")
-    try:
-        yield from drawn
-    finally:
-        drawn.close()
-        ready.close()
+    return painted_ahead(shown, painter)
 
 
 def _followed_from(stage: Stage, schedule: Schedule, start: Fraction) -> Iterator[SourceFrame]:

@@ -25,6 +25,7 @@ from lipwright.inference.people import whom_to_follow
 from lipwright.inference.released_flow import plan_released_job
 from lipwright.inference.streaming import Role, stream_job
 from lipwright.inference.tally import Tally
+from lipwright.inference.trackcache import TrackCache
 from lipwright.media import (
     Encoding,
     Extras,
@@ -118,7 +119,7 @@ def run_job(
     """
     started = time.monotonic()
     place = Pipe(sys.stdout.buffer) if str(out) == STANDARD_OUTPUT else Path(out)
-    require_apart(place, face, speech)
+    require_apart(place, face, speech, options)
     require_output(place)
     with opened(models, face, speech, options=options, on_progress=on_progress) as at_work:
         if options.mode == "released":
@@ -254,9 +255,6 @@ def _render(at_work: OpenedJob, out: Path | Pipe, *, encoding: Encoding | None) 
     """Render in the default way: frames flow through, in their own pixel format."""
     job, play = at_work.job, at_work.play
     tally, total = Tally(job.fps), job.num_frames(play.end)
-    # One look at a still costs less than reading what was seen of it.
-    is_kept = job.options.use_cache and not is_still_picture(job.face) and job.segment is None
-    tracks = at_work.models.tracks() if is_kept else None
     with at_work.models.eyes(job.options.min_face) as eyes:
         roles = roles_of(at_work, eyes)
         with (
@@ -266,7 +264,7 @@ def _render(at_work: OpenedJob, out: Path | Pipe, *, encoding: Encoding | None) 
                     roles,
                     eyes=eyes,
                     backend=at_work.backend,
-                    tracks=tracks,
+                    tracks=tracks_of(at_work),
                     restorer=at_work.models.restorer(job.options.restore),
                 )
             ) as frames,
@@ -277,6 +275,14 @@ def _render(at_work: OpenedJob, out: Path | Pipe, *, encoding: Encoding | None) 
                 tally.add(drawn.frame.time, drawn.reason)
                 job.report(Progress(stage="render", done=tally.num_frames, total=total))
     return tally.outcome()
+
+
+def tracks_of(at_work: OpenedJob) -> TrackCache | None:
+    """The tracks that are kept, where a job uses them."""
+    job = at_work.job
+    # One look at a still costs less than reading what was seen of it.
+    is_kept = job.options.use_cache and not is_still_picture(job.face) and job.segment is None
+    return at_work.models.tracks() if is_kept else None
 
 
 def extras_of(job: Job, play: Play) -> Extras | None:
@@ -350,7 +356,12 @@ def _require_amplitude(models: Models, backend: GeneratorBackend, options: SyncO
         )
 
 
-def require_apart(out: Path | Pipe, face: str | Path, speech: str | Path | Sequence[Voice]) -> None:
+def require_apart(
+    out: Path | Pipe,
+    face: str | Path,
+    speech: str | Path | Sequence[Voice],
+    options: SyncOptions,
+) -> None:
     """Check that an output is none of the inputs.
 
     Raises:
@@ -358,8 +369,9 @@ def require_apart(out: Path | Pipe, face: str | Path, speech: str | Path | Seque
     """
     if isinstance(out, Pipe):
         return
-    speeches = [speech] if isinstance(speech, (str, Path)) else [v.speech for v in speech]
-    for path in map(Path, [face, *speeches]):
+    voices = _voices(speech, options)
+    inputs = [face, *(v.speech for v in voices), *(v.isolated for v in voices), options.restore]
+    for path in (Path(name) for name in inputs if name is not None):
         try:
             is_same = out.exists() and path.exists() and out.samefile(path)
         except OSError as err:

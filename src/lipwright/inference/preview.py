@@ -78,7 +78,7 @@ def preview(
         raise MediaError(
             f"a preview is a picture, and '{out}' is no name of one; use {out.stem}.png"
         )
-    require_apart(out, face, speech)
+    require_apart(out, face, speech, options)
     require_folder_of(out)
     models = Models(model, options)
     with opened(models, face, speech, options=options, on_progress=on_progress) as at_work:

@@ -35,10 +35,11 @@ from lipwright.inference.pipeline import (
     require_apart,
     result_of,
     roles_of,
+    tracks_of,
 )
-from lipwright.inference.streaming import stream_job
-from lipwright.inference.tally import Tally
-from lipwright.media import Encoding, NativeWriter, is_still_picture, require_writable
+from lipwright.inference.streaming import require_face, stream_job
+from lipwright.inference.tally import Tally, stretches_of
+from lipwright.media import Encoding, NativeWriter, require_writable
 from lipwright.media.joined import Piece, form_of, join_pieces
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def sync_resumably(
     options, encoding, out = options or SyncOptions(), encoding or Encoding(), Path(out)
     if options.segment is not None or options.mode == "released":
         raise ConfigError("only whole videos are resumed; leave out --segment and --mode released")
-    require_apart(out, face, speech)
+    require_apart(out, face, speech, options)
     require_writable(out)
     models = Models(model, options)
     with opened(models, face, speech, options=options, on_progress=on_progress) as at_work:
@@ -105,7 +106,7 @@ def sync_resumably(
             if not work.is_complete:
                 _render(at_work, work, encoding)
             outcome = work.outcome()
-            _require_face(at_work, outcome)
+            require_face(at_work.job, outcome)
             _join(at_work, work, out, end=outcome.duration)
         return result_of(at_work, outcome, out, seconds=time.monotonic() - started)
 
@@ -304,18 +305,9 @@ def _frames(
     if start:
         stage = Stage(job=job, roles=roles, eyes=eyes, backend=backend, restorer=restorer)
         return stream_from(stage, start)
-    is_kept = job.options.use_cache and not is_still_picture(job.face)
-    tracks = at_work.models.tracks() if is_kept else None
-    return stream_job(job, roles, eyes=eyes, backend=backend, tracks=tracks, restorer=restorer)
-
-
-def _require_face(at_work: OpenedJob, outcome: Outcome) -> None:
-    if {stretch.reason for stretch in outcome.stretches} == {"no face"}:
-        raise NoFaceError(
-            f"no face in any of the {outcome.num_frames} frames looked at in "
-            f"'{at_work.job.face}'; faces smaller than {at_work.job.options.min_face:.0%} of the "
-            f"picture are not looked for (--min-face)"
-        )
+    return stream_job(
+        job, roles, eyes=eyes, backend=backend, tracks=tracks_of(at_work), restorer=restorer
+    )
 
 
 def _join(at_work: OpenedJob, work: _Work, out: Path, *, end: Fraction) -> None:
@@ -340,14 +332,10 @@ def _merged(outcomes: Sequence[Outcome]) -> Outcome:
         if not begun or begun[-1][1] != stretch.reason:
             begun.append((stretch.start, stretch.reason))
     duration = outcomes[-1].duration if outcomes else Fraction(0)
-    ends = [start for start, _ in begun[1:]] + [duration]
     return Outcome(
         num_frames=sum(outcome.num_frames for outcome in outcomes),
         num_synced=sum(outcome.num_synced for outcome in outcomes),
-        stretches=tuple(
-            Stretch(start, until, reason)
-            for (start, reason), until in zip(begun, ends, strict=True)
-        ),
+        stretches=stretches_of(begun, duration),
         duration=duration,
     )
 

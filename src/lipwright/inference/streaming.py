@@ -19,7 +19,7 @@ from lipwright.faces.follow import FollowConfig, FollowedPeople, follow_people
 from lipwright.inference.absence import with_absences
 from lipwright.inference.ahead import run_ahead
 from lipwright.inference.backend import GeneratorBackend
-from lipwright.inference.job import Job
+from lipwright.inference.job import Job, Outcome
 from lipwright.inference.painter import Drawn, Painter
 from lipwright.inference.restore import Restorer
 from lipwright.inference.schedule import TAIL_SECONDS, Joint, Schedule, Shown, looped, show
@@ -75,29 +75,55 @@ def stream_job(
             where the job asks for that.
         MediaError: If the source cannot be read to its end.
     """
-    options, schedule = job.options, schedule_of(job, roles)
+    schedule = schedule_of(job, roles)
     config = FollowConfig(crop=backend.crop)
     followed = _followed(job, schedule, roles, eyes=eyes, config=config, tracks=tracks)
-    shown = run_ahead(
-        _shown(with_absences(followed, job), job, schedule),
-        depth=FOLLOW_AHEAD,
-        name="lipwright-follow",
-    )
-    utterances = [role.utterance for role in roles]
-    painter = Painter(utterances, backend, options, restorer=restorer)
-    drawn = run_ahead(painter.paint(shown), depth=DRAWN_AHEAD, name="lipwright-draw")
+    painter = Painter([role.utterance for role in roles], backend, job.options, restorer=restorer)
+    shown = _shown(with_absences(followed, job), job, schedule)
     tally = Tally(job.fps)
-    try:
+    with closing(painted_ahead(shown, painter)) as drawn:
         for frame in drawn:
             tally.add(frame.frame.time, frame.reason)
             yield frame
+    require_face(job, tally.outcome())
+
+
+def painted_ahead(
+    shown: Iterator[Shown[SourceFrame]], painter: Painter
+) -> Generator[Drawn, None, None]:
+    """Follow and draw in threads of their own, a few frames ahead.
+
+    Args:
+        shown: The frames of the output, with their faces.
+        painter: Draws.
+
+    Yields:
+        The frames, in order; closing it stops every stage.
+    """
+    ready = run_ahead(shown, depth=FOLLOW_AHEAD, name="lipwright-follow")
+    drawn = run_ahead(painter.paint(ready), depth=DRAWN_AHEAD, name="lipwright-draw")
+    try:
+        yield from drawn
     finally:
         drawn.close()
-        shown.close()
-    if {stretch.reason for stretch in tally.outcome().stretches} == {"no face"}:
+        ready.close()
+
+
+def require_face(job: Job, outcome: Outcome) -> None:
+    """Make sure that a face was seen.
+
+    Args:
+        job: What was rendered.
+        outcome: What became of its frames.
+
+    Raises:
+        NoFaceError: If none of them showed one.
+    """
+    if {stretch.reason for stretch in outcome.stretches} == {"no face"}:
         raise NoFaceError(
-            f"no face in any of the {tally.num_frames} frames looked at in '{job.face}'; faces "
-            f"smaller than {options.min_face:.0%} of the picture are not looked for (--min-face)"
+            f"no face in any of the {outcome.num_frames} frames looked at in '{job.face}'; faces "
+            f"smaller than {job.options.min_face:.0%} of the picture are not looked for "
+            f"(--min-face)"
         )
 
 

@@ -1,5 +1,6 @@
 """Count what becomes of the frames of a job, as they are rendered."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 from lipwright.inference.job import Outcome, Reason, Stretch
@@ -40,13 +41,22 @@ class Tally:
     def outcome(self) -> Outcome:
         """What was rendered so far."""
         end = self._last + self._period if self._num_frames else Fraction(0)
-        ends = [start for start, _ in self._starts[1:]] + [end]
         return Outcome(
             num_frames=self._num_frames,
             num_synced=self._num_synced,
-            stretches=tuple(
-                Stretch(start, until, reason)
-                for (start, reason), until in zip(self._starts, ends, strict=True)
-            ),
+            stretches=stretches_of(self._starts, end),
             duration=end,
         )
+
+
+def stretches_of(begun: Sequence[tuple[Fraction, Reason]], end: Fraction) -> tuple[Stretch, ...]:
+    """Stretches that follow each other without a gap.
+
+    Args:
+        begun: When each one begins, in seconds, and its frames' fate.
+        end: Of the last one, in seconds.
+    """
+    ends = [start for start, _ in begun[1:]] + [end]
+    return tuple(
+        Stretch(start, until, reason) for (start, reason), until in zip(begun, ends, strict=True)
+    )

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -24,12 +24,9 @@ from lipwright.checkpoints.home import home
 from lipwright.errors import CheckpointError
 from lipwright.faces.choose import KnownPerson, Who
 from lipwright.faces.follow import (
-    Eyes,
     FollowConfig,
-    Followed,
     FollowedPeople,
     KnowingEyes,
-    follow_face,
     follow_people,
 )
 from lipwright.inference.content import FileContent
@@ -67,8 +64,8 @@ class Wanted:
     """How faces are followed."""
     until: Fraction
     """Seconds: frames after the first one at or beyond it are not asked for."""
-    who: tuple[Who, ...] = ()
-    """Whom :meth:`TrackCache.follow_people` follows."""
+    who: tuple[Who, ...]
+    """Whom to follow."""
 
 
 class TrackCache:
@@ -83,28 +80,6 @@ class TrackCache:
             max_bytes: Of all files in it. Those used longest ago are removed beyond it.
         """
         self._folder, self._landmarks, self._max_bytes = folder, landmarks, max_bytes
-
-    def follow(
-        self, frames: Iterable[tuple[F, Fraction]], eyes: Eyes[F], wanted: Wanted
-    ) -> Generator[Followed[F], None, None]:
-        """Follow a face as ``follow_face`` does, without looking if the track is known.
-
-        Args:
-            frames: Frames of the video with their time stamps in seconds, in order.
-            eyes: See, where the track is not known.
-            wanted: Which track; its ``who`` does not count.
-
-        Yields:
-            Every frame, in order. What was followed is kept when this ends or is closed.
-        """
-
-        def anew(frames: Iterable[tuple[F, Fraction]]) -> Iterator[FollowedPeople[F]]:
-            for f in follow_face(frames, eyes, wanted.config):
-                yield FollowedPeople(frame=f.frame, time=f.time, faces=(f.face,), shot=f.shot)
-
-        with closing(self._known_or(anew, frames, replace(wanted, who=()))) as followed:
-            for together in followed:
-                yield together.alone()
 
     def follow_people(
         self, frames: Iterable[tuple[F, Fraction]], eyes: KnowingEyes[F], wanted: Wanted
@@ -123,11 +98,6 @@ class TrackCache:
         def anew(frames: Iterable[tuple[F, Fraction]]) -> Iterator[FollowedPeople[F]]:
             return follow_people(frames, eyes, wanted.who, wanted.config)
 
-        yield from self._known_or(anew, frames, wanted)
-
-    def _known_or(
-        self, anew: _Follow[F], frames: Iterable[tuple[F, Fraction]], wanted: Wanted
-    ) -> Generator[FollowedPeople[F], None, None]:
         content = FileContent(wanted.source, self._folder)
         try:
             path = self._path(content.digest, wanted)

@@ -20,6 +20,7 @@ from lipwright.media.sound_writer import SoundEncoder
 from lipwright.media.source import (
     first_picture_time,
     open_media,
+    packets,
     picture_stream,
     reason,
     sound_stream,
@@ -165,7 +166,7 @@ class Companions:
             else:
                 self._leave_out(stream.type, stream)
         if self._routes:
-            self._packets = source.demux([source.streams[index] for index in self._routes])
+            self._packets = packets(source, *(source.streams[index] for index in self._routes))
 
     def _add_sound(self, stream: AudioStream) -> None:
         """The source's sound as a track that is there and not played unless it is chosen."""

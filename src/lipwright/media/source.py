@@ -107,15 +107,15 @@ def first_picture_time(path: Path) -> Fraction | None:
     return None if frame is None else stamp(frame) or Fraction(0)
 
 
-def packets(container: InputContainer, stream: T) -> "Iterator[Packet[T]]":
-    """The packets of one stream, then an empty one that flushes its decoder.
+def packets(container: InputContainer, *streams: T) -> "Iterator[Packet[T]]":
+    """The packets of streams, then an empty one of each that flushes its decoder.
 
     Raises:
         FFmpegError: If the file is damaged.
     """
     is_over = False
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux(list(streams)):
             is_over = packet.size == 0
             yield cast("Packet[T]", packet)
     except IndexError:  # PyAV flushes streams, too, that begin on the way, and does not know them

@@ -36,7 +36,7 @@ from lipwright.media.parameter_sets import (
 )
 from lipwright.media.sound import SoundTrack, read_sound
 from lipwright.media.sound_writer import SoundEncoder
-from lipwright.media.source import first_picture_time, open_media, reason
+from lipwright.media.source import first_picture_time, open_media, packets, reason
 from lipwright.media.video import frame_rate, require_pictures
 
 _ENCODERS = {"h264": "libx264", "hevc": "libx265"}
@@ -251,7 +251,7 @@ class SplicedWriter:
                 container, pictures, self._extras, suffix=self._output.suffix
             )
         container.start_encoding()
-        self._packets = (packet for packet in self._source.demux(template) if packet.size)
+        self._packets = (packet for packet in packets(self._source, template) if packet.size)
         self._copy(islice(self._packets, self._cut.splice.first))
 
     def _copy(self, packets: "Iterator[Packet[VideoStream]]") -> None:
