@@ -40,7 +40,14 @@ from lipwright.inference.joining import Joiner
 from lipwright.inference.machine import this_machine
 from lipwright.inference.model import runnable_model
 from lipwright.inference.openvino_backend import cpu_capabilities
-from lipwright.inference.reference import FaceView, ReferenceKeeper, face_view, middle
+from lipwright.inference.reference import (
+    FaceView,
+    Reference,
+    ReferenceKeeper,
+    face_view,
+    landmarks_of,
+    middle,
+)
 from lipwright.inference.sight import NativeEyes
 from lipwright.media import NativeFrame, NativeWriter, read_native
 
@@ -245,21 +252,27 @@ def stage_costs(
 
     kept = [(k.frame, k.face) for k in follow() if k.face is not None]
 
-    def look() -> list[tuple[FaceView, NDArray[np.uint8]]]:
+    def look() -> list[tuple[FaceView, Reference]]:
         keeper = ReferenceKeeper(backend.resolution)
         views = [face_view(frame, face, resolution=backend.resolution) for frame, face in kept]
         return [(view, keeper.reference_for(view)) for view in views]
 
     seen = look()
     targets = np.stack([middle(view.picture, backend.resolution) for view, _ in seen])
-    references = np.stack([reference for _, reference in seen])
+    references = [reference for _, reference in seen]
+    pictures = np.stack([reference.picture for reference in references])
+    landmarks = landmarks_of(references)
+    assert landmarks is not None, "the faces were followed by their landmarks"  # noqa: S101
     mel = np.random.default_rng(0).uniform(-4, 4, (len(kept), 1, 80, backend.columns))
 
     def draw() -> NDArray[np.float32]:
         batches = [slice(start, start + 8) for start in range(0, len(kept), 8)]
         windows = mel.astype(np.float32)
         return np.concatenate(
-            [backend.draw(targets[at], references[at], windows[at]) for at in batches]
+            [
+                backend.draw(targets[at], pictures[at], windows[at], landmarks=landmarks[at])
+                for at in batches
+            ]
         )
 
     drawn = draw()
@@ -267,7 +280,7 @@ def stage_costs(
     def join() -> list[NativeFrame]:
         joiner = Joiner()
         return [
-            joiner.join(frame, view, face=face, drawn=picture, reference=reference)[0]
+            joiner.join(frame, view, face=face, drawn=picture, reference=reference.picture)[0]
             for (frame, face), (view, reference), picture in zip(kept, seen, drawn, strict=True)
         ]
 

@@ -61,16 +61,19 @@ class Painter:
     with_amplitude: bool = False
     work: Callable[[], None] = lambda: None
     windows: list[NDArray[np.float32]] = field(default_factory=list)
+    landmarks: NDArray[np.float32] | None = None
 
     def draw(
         self,
         targets: NDArray[np.uint8],
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
-        _amplitudes: NDArray[np.float32] | None = None,
+        amplitudes: NDArray[np.float32] | None = None,
+        landmarks: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         self.work()
         self.windows.extend(windows)
+        self.landmarks = landmarks
         loudness = ((windows + 4) / 8).mean(axis=(1, 2, 3))
         drawn = np.broadcast_to(loudness[:, None, None, None], targets.shape)
         return (0.8 * drawn + 0.1 * targets / 255 + 0.1 * references / 255).astype(np.float32)

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from lipwright.faces.points import NUM_LANDMARKS, SHAPE_PAIRS, STABLE
-from lipwright.inference.reference import FaceView, ReferenceKeeper, middle, view_size
+from lipwright.inference.reference import (
+    FaceView,
+    ReferenceKeeper,
+    landmarks_of,
+    middle,
+    view_size,
+)
 
 R = 96
 V = view_size(R)
@@ -27,18 +33,18 @@ def points(opening: float = 0.0) -> np.ndarray:
 
 def test_a_mouth_that_moves_does_not_change_the_reference() -> None:
     keeper = ReferenceKeeper(R)
-    first = keeper.reference_for(face(100, 50))
+    first = keeper.reference_for(face(100, 50)).picture
     assert np.array_equal(first, middle(face(100, 50).picture, R))
-    assert np.array_equal(keeper.reference_for(face(100, 250)), first)
+    assert np.array_equal(keeper.reference_for(face(100, 250)).picture, first)
 
 
 def test_a_face_that_moves_away_does() -> None:
     keeper = ReferenceKeeper(R)
-    first = keeper.reference_for(face(100, 50))
+    first = keeper.reference_for(face(100, 50)).picture
     far = middle(face(117, 50).picture, R)
-    assert np.array_equal(keeper.reference_for(face(116, 50)), first)
-    assert np.array_equal(keeper.reference_for(face(117, 50)), far)
-    assert np.array_equal(keeper.reference_for(face(116, 50)), far)
+    assert np.array_equal(keeper.reference_for(face(116, 50)).picture, first)
+    assert np.array_equal(keeper.reference_for(face(117, 50)).picture, far)
+    assert np.array_equal(keeper.reference_for(face(116, 50)).picture, far)
 
 
 def test_the_first_reference_is_the_one_most_at_rest() -> None:
@@ -48,12 +54,12 @@ def test_the_first_reference_is_the_one_most_at_rest() -> None:
     ]
     keeper = ReferenceKeeper(R)
     keeper.offer(views)
-    assert keeper.reference_for(views[0])[-1, 0, 0] == 20
+    assert keeper.reference_for(views[0]).picture[-1, 0, 0] == 20
     keeper.offer(views[:1])  # too late: one is kept
-    assert keeper.reference_for(views[0])[-1, 0, 0] == 20
+    assert keeper.reference_for(views[0]).picture[-1, 0, 0] == 20
     keeper.forget()
     keeper.offer(views[:1])
-    assert keeper.reference_for(views[0])[-1, 0, 0] == 10
+    assert keeper.reference_for(views[0]).picture[-1, 0, 0] == 10
 
 
 def photograph() -> np.ndarray:
@@ -72,9 +78,11 @@ def test_the_reference_is_turned_and_shifted_onto_the_face() -> None:
     keeper = ReferenceKeeper(R)
     keeper.offer([FaceView(picture=picture, points=kept)])
     view = FaceView(picture=turned.astype(np.uint8), points=moved.astype(np.float32))
-    laid = keeper.reference_for(view)
-    expected = middle(view.picture, R)
+    reference = keeper.reference_for(view)
+    laid, expected = reference.picture, middle(view.picture, R)
     assert np.abs(laid.astype(int) - expected)[10:-10, 10:-10].mean() < 1.5
+    assert reference.points is not None
+    assert np.abs(reference.points * R - (moved - (V - R) / 2)).max() < 0.01
     unaligned = middle(picture, R)
     assert np.abs(unaligned.astype(int) - expected).mean() > 5
 
@@ -87,7 +95,29 @@ def test_the_mouths_motion_does_not_move_the_reference() -> None:
     keeper = ReferenceKeeper(R)
     keeper.offer([FaceView(picture=picture, points=still)])
     laid = keeper.reference_for(FaceView(picture=picture, points=speaking))
-    assert np.abs(laid.astype(int) - middle(picture, R)).max() <= 1
+    assert np.abs(laid.picture.astype(int) - middle(picture, R)).max() <= 1
+    assert laid.points is not None
+    assert np.abs(laid.points * R - (still - (V - R) / 2)).max() < 0.01  # the mouth at rest
+
+
+def test_a_batch_has_landmarks_if_all_its_references_have() -> None:
+    keeper = ReferenceKeeper(R)
+    known = keeper.reference_for(FaceView(picture=photograph(), points=points()))
+    keeper.forget()
+    unknown = keeper.reference_for(FaceView(picture=photograph(), points=None))
+    found = landmarks_of([known, known])
+    assert found is not None
+    assert found.shape == (2, NUM_LANDMARKS, 2)
+    assert landmarks_of([known, unknown]) is None
+
+
+def test_a_face_without_landmarks_keeps_those_of_the_reference() -> None:
+    keeper = ReferenceKeeper(R)
+    first = keeper.reference_for(FaceView(picture=photograph(), points=points()))
+    second = keeper.reference_for(FaceView(picture=photograph(), points=None))
+    assert first.points is not None
+    assert second.points is not None
+    assert np.array_equal(first.points, second.points)
 
 
 @pytest.mark.parametrize("resolution", [95, 96, 160])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lipwright.checkpoints import Metadata, openvino_core, read_metadata
 from lipwright.errors import CheckpointError, ConfigError, require
@@ -58,7 +58,7 @@ _PORTS = {
     "articulated": _Ports(
         kind="generator",
         inputs=("mel", "faces", "amplitude"),
-        outputs=("drawn",),
+        outputs=("drawn", "landmarks"),
         faces=lambda r: (6, r, r),
         tolerance=1e-3,
     ),
@@ -119,6 +119,8 @@ def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
     if speech_gain != 1.0:
         amplify_speech(network, speech_gain)
     ports, resolution = _ports(meta), resolution_of(meta.config)
+    if isinstance(network, ArticulatedGenerator):
+        network = _TellingLandmarks(network)
     program = _traced(network, ports, resolution)
     if ports.with_halves:
         _store_halves(program)
@@ -260,6 +262,18 @@ def amplify_speech(network: nn.Module, gain: float) -> None:
         if isinstance(module, ModulatedResidual):
             module.film.bias.add_((1 - gain) * (module.film.weight @ at_rest))
             module.film.weight.mul_(gain)
+
+
+class _TellingLandmarks(nn.Module):
+    """So that whoever knows them can cut off the part of the graph that looks for them."""
+
+    def __init__(self, generator: ArticulatedGenerator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, mel: Tensor, faces: Tensor, amplitude: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`ArticulatedGenerator.with_landmarks`."""
+        return self.generator.with_landmarks(mel, faces, amplitude)
 
 
 def _require_place(out: Path, suffix: str) -> None:

@@ -18,6 +18,8 @@ T = TypeVar("T", bound=str)
 Precision = Literal["fp32", "bf16", "int8"]
 AMPLITUDE = "amplitude"
 """Name of the input that says how far the mouth moves."""
+LANDMARKS = "landmarks"
+"""Name of the output, within a graph that looks for them, of the reference's landmarks."""
 _WITH_AMPLITUDE = ("articulated",)
 Shape = tuple[int | None, ...]
 """Lengths of a port's dimensions; None where any length is taken, as of a batch."""
@@ -62,6 +64,7 @@ class GeneratorBackend(Protocol):
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
         amplitudes: NDArray[np.float32] | None = None,
+        landmarks: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech.
 
@@ -71,6 +74,8 @@ class GeneratorBackend(Protocol):
             windows: ``(B, 1, 80, columns)`` float32 mel in [-4, 4].
             amplitudes: ``(B,)`` how far the mouth moves from rest: 0 not at all, 1 as the model
                 does by itself; None for 1. Only where ``with_amplitude``.
+            landmarks: ``(B, P, 2)`` those of ``faces.points`` in the references, as shares of
+                their sides, where they are known: they spare looking for them.
 
         Returns:
             ``(B, R, R, 3)`` float32 RGB in [0, 1].
@@ -217,6 +222,7 @@ def network_inputs(
     faces: NDArray[np.float32],
     windows: NDArray[np.float32],
     amplitudes: NDArray[np.float32] | None,
+    landmarks: NDArray[np.float32] | None = None,
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     """What a network takes, in the portions that it takes: all at once, or one by one.
 
@@ -225,6 +231,7 @@ def network_inputs(
         faces: ``(B, 6, R, R)`` float32, see :func:`prepare_faces`.
         windows: ``(B, 1, 80, columns)`` float32 mel in [-4, 4].
         amplitudes: ``(B,)`` or None, see :class:`GeneratorBackend`.
+        landmarks: ``(B, P, 2)`` float32, where the network shall be told them.
 
     Yields:
         Name of each input -> its rows.
@@ -235,6 +242,8 @@ def network_inputs(
         rows[AMPLITUDE] = np.asarray(given, dtype=np.float32)
     elif amplitudes is not None:
         raise ConfigError("this generator cannot be told how far the mouth moves")
+    if landmarks is not None:
+        rows[LANDMARKS] = np.ascontiguousarray(landmarks, dtype=np.float32)
     size = record.batch or max(1, len(faces))
     for start in range(0, len(faces), size):
         yield {name: array[start : start + size] for name, array in rows.items()}

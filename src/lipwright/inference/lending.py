@@ -148,7 +148,8 @@ class TakingTurns:
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
         amplitudes: NDArray[np.float32] | None = None,
+        landmarks: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech; see :class:`GeneratorBackend`."""
         with self._turn:
-            return self._backend.draw(targets, references, windows, amplitudes)
+            return self._backend.draw(targets, references, windows, amplitudes, landmarks)

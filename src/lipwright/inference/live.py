@@ -18,7 +18,7 @@ from lipwright.inference.joining import Joiner
 from lipwright.inference.live_face import IdleFace, PreparedFace
 from lipwright.inference.pace import Clock, Pace
 from lipwright.inference.painter import BATCH_SIZE
-from lipwright.inference.reference import middle
+from lipwright.inference.reference import landmarks_of, middle
 from lipwright.media import SPEECH_RATE, Frame, NativeFrame
 from lipwright.media.native_rgb import rgb
 from lipwright.speech import LiveWindows, Mel, MelStream, SpeechResampler, live_window
@@ -293,7 +293,7 @@ class LiveSession:
             face.view,
             face=face.face,
             drawn=drawn,
-            reference=face.reference,
+            reference=face.reference.picture,
             roll=face.roll,
         )
 
@@ -306,8 +306,9 @@ class LiveSession:
         windows = np.stack([self._window(frame) for frame in frames])
         size = self._backend.resolution
         targets = np.stack([middle(face.view.picture, size) for face in faces])
-        references = np.stack([face.reference for face in faces])
-        return self._backend.draw(targets, references, windows)
+        references = [face.reference for face in faces]
+        pictures = np.stack([reference.picture for reference in references])
+        return self._backend.draw(targets, pictures, windows, landmarks=landmarks_of(references))
 
     def _window(self, frame: int) -> NDArray[np.float32]:
         known = None if self._has_ended else self._windows.known(frame) - self._forgotten

@@ -11,9 +11,6 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lipwright.checkpoints import DEFAULT_LANDMARKS, model_path
 from lipwright.errors import ConfigError, NoFaceError
 from lipwright.faces import CropRule, Mtcnn
@@ -23,7 +20,7 @@ from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import STILL_FPS, SyncOptions
 from lipwright.inference.joining import RollKeeper
 from lipwright.inference.painter import BATCH_SIZE
-from lipwright.inference.reference import FaceView, ReferenceKeeper, face_view
+from lipwright.inference.reference import FaceView, Reference, ReferenceKeeper, face_view
 from lipwright.inference.schedule import to_and_fro
 from lipwright.inference.sight import NativeEyes
 from lipwright.media import NativeFrame, encodable, read_native
@@ -45,8 +42,8 @@ class PreparedFace:
     """Radians by which the view is turned against the frame."""
     view: FaceView
     """The face as it is."""
-    reference: NDArray[np.uint8]
-    """``(R, R, 3)`` uint8 RGB: the face at rest, laid onto it."""
+    reference: Reference
+    """The face at rest, laid onto it."""
     shot: int
     """Which shot it belongs to."""
 
@@ -193,7 +190,7 @@ def _prepared(
                 face=source.face,
                 roll=seen[1],
                 view=seen[0],
-                reference=keeper.reference_for(seen[0]).copy(),
+                reference=keeper.reference_for(seen[0]),
                 shot=shot,
             )
             yield IdleFrame(frame=source.frame, face=prepared)
@@ -202,4 +199,4 @@ def _prepared(
 def _num_bytes(idle: IdleFrame) -> int:
     num = sum(plane.nbytes for plane in idle.frame.planes())
     face = idle.face
-    return num if face is None else num + face.view.picture.nbytes + face.reference.nbytes
+    return num if face is None else num + face.view.picture.nbytes + face.reference.picture.nbytes

@@ -115,6 +115,7 @@ class OnnxRuntimeGenerator:
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
         amplitudes: NDArray[np.float32] | None = None,
+        landmarks: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech; see :class:`GeneratorBackend`."""
         faces = prepare_faces(targets, references, is_bgr=self._record.is_bgr)

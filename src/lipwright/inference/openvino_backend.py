@@ -4,6 +4,9 @@ Compiling takes longer than drawing a second of video, and most of that is saved
 cache. It never removes anything, so each network gets a folder, and the folders that were not used
 for longest go when all together grow too large.
 
+A generator that moves pixels has to find the landmarks of its reference. Whoever knows them already
+draws with the graph but for that part: see :func:`told_landmarks`.
+
 A reduced precision is compared with fp32 before it is trusted: see :func:`graph_difference`. Of a
 generator that moves pixels, bf16 spares what computes places: see :func:`with_places_in_full`.
 """
@@ -26,7 +29,10 @@ from openvino.passes import ConstantFolding, Manager
 from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.errors import CheckpointError
 from lipwright.faces import CropRule
+from lipwright.faces.points import NUM_LANDMARKS
 from lipwright.inference.backend import (
+    LANDMARKS,
+    GeneratorRecord,
     Precision,
     Shape,
     finish_faces,
@@ -55,7 +61,7 @@ _SEED = 96
 # convolutions read memory that is not theirs on very narrow maps, which only shows there.
 _POISONED = (10_000, 300_000, 2_000_000)
 _NUM_POISONED = 8  # of each size
-COMPARISON = "3"
+COMPARISON = "4"
 """Version of the comparison, to be changed with its rows and with how graphs are compiled: older
 verdicts do not count."""
 
@@ -104,7 +110,12 @@ class OpenVinoGenerator:
         self.with_amplitude: bool = record.with_amplitude
         """Whether it can be told how far the mouth moves."""
         self._record = record
-        self._network = sized_graph(model, precision, num_threads=num_threads, cache=cache)
+        self._model, self._told = model, told_landmarks(model)
+        self._compiled = partial(
+            sized_graph, precision=precision, num_threads=num_threads, cache=cache
+        )
+        self._networks: dict[bool, SizedGraph] = {}
+        self._network(is_told=self._told is not None)  # mostly they are known
 
     def draw(
         self,
@@ -112,14 +123,45 @@ class OpenVinoGenerator:
         references: NDArray[np.uint8],
         windows: NDArray[np.float32],
         amplitudes: NDArray[np.float32] | None = None,
+        landmarks: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Draw faces that say the speech; see :class:`GeneratorBackend`."""
         faces = prepare_faces(targets, references, is_bgr=self._record.is_bgr)
-        drawn = [
-            self._network(batch)
-            for batch in network_inputs(self._record, faces, windows, amplitudes)
-        ]
-        return finish_faces(np.concatenate(drawn), is_bgr=self._record.is_bgr)
+        if self._told is None:
+            landmarks = None
+        network = self._network(is_told=landmarks is not None)
+        batches = network_inputs(self._record, faces, windows, amplitudes, landmarks)
+        drawn = np.concatenate([network(batch) for batch in batches])
+        return finish_faces(drawn, is_bgr=self._record.is_bgr)
+
+    def _network(self, *, is_told: bool) -> SizedGraph:
+        """What draws, once it is needed: with or without the part that looks for landmarks."""
+        if is_told not in self._networks:
+            model = self._told if is_told and self._told is not None else self._model
+            self._networks[is_told] = self._compiled(model)
+        return self._networks[is_told]
+
+
+def told_landmarks(model: ov.Model) -> ov.Model | None:
+    """A generator that takes the landmarks of its reference, in place of looking for them.
+
+    Args:
+        model: As :func:`~lipwright.checkpoints.read_onnx` gives it; stays as it is.
+
+    Returns:
+        A copy with an input ``landmarks``, ``(B, P, 2)``; None if the graph does not name any.
+    """
+    if LANDMARKS not in graph_ports(model):
+        return None
+    graph = model.clone()
+    found = graph.output(LANDMARKS).get_node()  # the Result
+    source = found.input_value(0)
+    told = ops.parameter(source.get_partial_shape(), ov.Type.f32, name=LANDMARKS)
+    told.output(0).set_names({LANDMARKS})
+    for port in source.get_target_inputs():
+        port.replace_source_output(told.output(0))
+    drawn = graph.output("drawn").get_node()
+    return ov.Model([drawn], [*graph.get_parameters(), told], graph.get_friendly_name())
 
 
 def sized_graph(
@@ -255,7 +297,8 @@ def graph_difference(candidate: Path, precision: Precision, reference: Path) -> 
     """Largest difference of what a graph draws in a precision from what fp32 draws.
 
     The 64 rows are made from a fixed seed: random speech, and smooth pictures in the colours of
-    faces, on which the ranges of int8 hold. Freed memory is filled with NaN before each batch.
+    faces, on which the ranges of int8 hold. Freed memory is filled with NaN before each batch. A
+    graph that may be told landmarks is compared both ways.
 
     Args:
         candidate: The graph, as .onnx or int8 .xml.
@@ -275,20 +318,34 @@ def graph_difference(candidate: Path, precision: Precision, reference: Path) -> 
     (plain, record), (reduced, other) = graphs
     if record != other:
         return float("inf")
+    worst = _difference(plain, reduced, precision, record)
+    plain_told, reduced_told = told_landmarks(plain), told_landmarks(reduced)
+    if plain_told is None or reduced_told is None:
+        return worst if plain_told is reduced_told else float("inf")
+    told = _difference(plain_told, reduced_told, precision, record)
+    return float(np.maximum(worst, told))  # NaN stays NaN
+
+
+def _difference(
+    plain: ov.Model, reduced: ov.Model, precision: Precision, record: GeneratorRecord
+) -> float:
+    """Largest difference of two graphs; they are told landmarks where they ask for them."""
     threads = available_cores()
     _poison_memory()
     networks = [
         sized_graph(plain, "fp32", num_threads=threads),
         sized_graph(reduced, precision, num_threads=threads),
     ]
-    worst = 0.0
+    is_told = any(LANDMARKS in port.names for port in plain.inputs)
+    rng, worst = np.random.default_rng(_SEED), 0.0
     for mel, faces in graph_inputs(record.resolution, record.columns):
+        places = rng.uniform(0.2, 0.8, (len(mel), NUM_LANDMARKS, 2)).astype(np.float32)
         drawn = []
         for network in networks:
             _poison_memory()
-            batches = network_inputs(record, faces, mel, None)
+            batches = network_inputs(record, faces, mel, None, places if is_told else None)
             drawn.append(np.concatenate([network(batch) for batch in batches]))
-        worst = float(np.maximum(worst, np.abs(drawn[0] - drawn[1]).max()))  # NaN stays NaN
+        worst = float(np.maximum(worst, np.abs(drawn[0] - drawn[1]).max()))
     return worst
 
 

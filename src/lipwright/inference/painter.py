@@ -14,7 +14,14 @@ from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.job import Reason, SyncOptions
 from lipwright.inference.joining import Joiner, RollKeeper
 from lipwright.inference.presence import Presence
-from lipwright.inference.reference import FaceView, ReferenceKeeper, face_view, middle
+from lipwright.inference.reference import (
+    FaceView,
+    Reference,
+    ReferenceKeeper,
+    face_view,
+    landmarks_of,
+    middle,
+)
 from lipwright.inference.restore import MouthRestorer, Restorer
 from lipwright.inference.schedule import Shown
 from lipwright.inference.utterance import Utterance
@@ -192,7 +199,7 @@ class _Actor:
                 take.view,
                 face=take.face,
                 drawn=mouth,
-                reference=reference,
+                reference=reference.picture,
                 roll=take.roll,
             )
             if share > 0:
@@ -211,12 +218,18 @@ class _Actor:
         return [take for take, is_there in zip(takes, there, strict=True) if is_there]
 
     def _drawn(
-        self, takes: Sequence[_Take], references: Sequence[NDArray[np.uint8]]
+        self, takes: Sequence[_Take], references: Sequence[Reference]
     ) -> NDArray[np.float32]:
         """``(B, R, R, 3)`` in [0, 1]."""
         windows, amplitudes = self._utterance.inputs([take.at for take in takes], self._backend)
         targets = [middle(take.view.picture, self._backend.resolution) for take in takes]
-        return self._backend.draw(np.stack(targets), np.stack(references), windows, amplitudes)
+        return self._backend.draw(
+            np.stack(targets),
+            np.stack([reference.picture for reference in references]),
+            windows,
+            amplitudes,
+            landmarks_of(references),
+        )
 
 
 def _taken(place: int, frame: NativeFrame, scene: _Scene, shot: _Shot, resolution: int) -> _Take:

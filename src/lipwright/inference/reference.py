@@ -54,6 +54,16 @@ def face_view(frame: NativeFrame, face: Face, *, resolution: int, roll: float = 
     return FaceView(picture=rgb_region(frame, wide, size=size, roll=roll), points=points)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """What a generator starts from."""
+
+    picture: NDArray[np.uint8]
+    """``(R, R, 3)`` uint8 RGB."""
+    points: NDArray[np.float32] | None
+    """``(NUM_LANDMARKS, 2)`` landmarks as shares of its side, if they are known."""
+
+
 class ReferenceKeeper:
     """Keeps one view until the face has moved away from it."""
 
@@ -79,39 +89,53 @@ class ReferenceKeeper:
         if self._kept is None and views:
             self._kept = min(views, key=_openness)
 
-    def reference_for(self, view: FaceView) -> NDArray[np.uint8]:
+    def reference_for(self, view: FaceView) -> Reference:
         """The reference for the next face of a video.
 
         Args:
             view: Of that face.
 
         Returns:
-            ``(R, R, 3)`` uint8 RGB: the view that is kept, laid onto this one; this one itself if
-            it differs too much from that.
+            The view that is kept, laid onto this one; this one itself if it differs too much from
+            that.
         """
-        target = middle(view.picture, self._resolution)
+        plain = self._as_it_is(view)
         if self._kept is not None:
             laid = self._laid_onto(view, self._kept)
-            if _change(laid, target) <= MAX_CHANGE:
+            if _change(laid.picture, plain.picture) <= MAX_CHANGE:
                 return laid
         self._kept = view
-        return target
+        return plain
 
-    def _laid_onto(self, view: FaceView, kept: FaceView) -> NDArray[np.uint8]:
+    def _as_it_is(self, view: FaceView) -> Reference:
+        size = self._resolution
+        edge = (view.picture.shape[0] - size) // 2
+        points = None if view.points is None else (view.points - edge) / np.float32(size)
+        return Reference(picture=middle(view.picture, size), points=points)
+
+    def _laid_onto(self, view: FaceView, kept: FaceView) -> Reference:
         if view.points is None or kept.points is None:
-            return middle(kept.picture, self._resolution)
+            return self._as_it_is(kept)
+        size = self._resolution
         matrix = alignment(kept.points, view.points)
-        edge = (view.picture.shape[0] - self._resolution) / 2
+        matrix[:, 2] -= (view.picture.shape[0] - size) // 2
+        points = (kept.points @ matrix[:, :2].T + matrix[:, 2]) / size
         # Landmarks count from the corner of the first pixel, OpenCV from its middle.
-        matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5 - edge
+        matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
         laid = cv2.warpAffine(
             kept.picture,
             matrix,
-            (self._resolution, self._resolution),
+            (size, size),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        return np.asarray(laid, dtype=np.uint8)
+        return Reference(picture=np.asarray(laid, dtype=np.uint8), points=points.astype(np.float32))
+
+
+def landmarks_of(references: Sequence[Reference]) -> NDArray[np.float32] | None:
+    """Those of all references, ``(B, P, 2)``, for a generator; None if some are not known."""
+    points = [reference.points for reference in references if reference.points is not None]
+    return np.stack(points) if len(points) == len(references) else None
 
 
 def middle(picture: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:

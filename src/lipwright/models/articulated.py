@@ -219,20 +219,24 @@ class Drawing(nn.Module):
         """
         return self.with_flow(articulation, faces)[0]
 
-    def with_flow(self, articulation: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+    def with_flow(
+        self, articulation: Tensor, faces: Tensor, points: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Draw, and tell where the reference's pixels were taken from.
 
         Args:
             articulation: See :meth:`forward`.
             faces: See :meth:`forward`.
+            points: ``(B, P, 2)`` landmarks of the reference as shares of its side; found if None.
 
         Returns:
             What was drawn; and ``(B, 2, R/2, R)``: from each pixel of the lower half, x and y to
             the place in the reference that it shows, in half widths of the picture.
         """
         target, reference = faces.split(3, dim=1)
-        with torch.no_grad():
-            points = self.find(reference)  # (B, P, 2)
+        if points is None:
+            with torch.no_grad():
+                points = self.find(reference)  # (B, P, 2)
         led, openness = self.warp(points, articulation)  # (B, 2, h, 2h), (B, 1, h, 2h)
         shape = torch.cat([led * _SHIFTED, openness], dim=1)  # (B, 3, h, 2h)
         code = self.encode(articulation * _LIVELY)  # (B, c)
@@ -342,10 +346,27 @@ class ArticulatedGenerator(nn.Module):
         Returns:
             ``(B, 3, R, R)`` in [0, 1].
         """
+        return self.with_landmarks(mel, faces, amplitude)[0]
+
+    def with_landmarks(
+        self, mel: Tensor, faces: Tensor, amplitude: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw, and tell where the reference's landmarks are.
+
+        Args:
+            mel: See :meth:`forward`.
+            faces: See :meth:`forward`.
+            amplitude: See :meth:`forward`.
+
+        Returns:
+            What was drawn; and ``(B, P, 2)``: the landmarks as shares of the reference's side.
+        """
         articulation = self.hearing(mel)[:, 0]  # (B, A); nothing is a mouth at rest
         if amplitude is not None:
             articulation = articulation * amplitude[:, None]
-        return cast(Tensor, self.drawing(articulation, faces))
+        with torch.no_grad():
+            points = self.drawing.find(faces[:, 3:])
+        return self.drawing.with_flow(articulation, faces, points)[0], points
 
 
 def _residual(channels: int) -> nn.Sequential:
