@@ -2,7 +2,7 @@
 
 Each held-out clip is rendered from one still of it (its first frame) and its own speech; the
 opening of the inner lips is then compared with that in the true video. The judge is MediaPipe's
-face mesh, which took no part in training.
+face mesh, which took no part in training, the mean of several looks at each face.
 
     python benchmarks/mouth_motion.py --corpus GRID_FOLDER --landmarks face_landmark.tflite
 """
@@ -23,7 +23,9 @@ from lipwright.checkpoints import DEFAULT_MODEL
 from lipwright.corpus import CORPUS_FPS, load_split
 from lipwright.corpus.sources import ClipSource, find_clips
 from lipwright.evaluation import MouthMotion, compare_motion
-from lipwright.faces import FaceMesh, Mtcnn, mouth_opening, track_face
+from lipwright.evaluation.observe import MeshPoints
+from lipwright.faces import Mtcnn, track_face
+from lipwright.faces.points import shape_of_mouth
 from lipwright.media import VideoFrame, read_frames, retime
 
 
@@ -37,7 +39,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder in which to keep the rendered videos")
     arguments = parser.parse_args()
     rule = load_split(arguments.split)
-    mesh, detector = FaceMesh(arguments.landmarks), Mtcnn(min_face=0.15)
+    mesh, detector = MeshPoints(arguments.landmarks), Mtcnn(min_face=0.15)
     clips = [clip for clip in find_clips([arguments.corpus]) if rule.split(clip.clip) == "val"]
     motions = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -61,7 +63,7 @@ def main() -> None:
 
 
 def measure(
-    clip: ClipSource, folder: Path, *, mesh: FaceMesh, detector: Mtcnn, model: str
+    clip: ClipSource, folder: Path, *, mesh: MeshPoints, detector: Mtcnn, model: str
 ) -> MouthMotion:
     """Render one clip from its first frame and compare it with the truth."""
     name = clip.clip.replace("/", "_")
@@ -75,7 +77,7 @@ def measure(
     return compare_motion(true[:length], drawn[:length])
 
 
-def openings(path: Path, *, mesh: FaceMesh, detector: Mtcnn) -> NDArray[np.float64]:
+def openings(path: Path, *, mesh: MeshPoints, detector: Mtcnn) -> NDArray[np.float64]:
     """Opening of the mouth in each frame of a video, at 25 frames a second."""
 
     def frames() -> Iterator[VideoFrame]:
@@ -84,7 +86,7 @@ def openings(path: Path, *, mesh: FaceMesh, detector: Mtcnn) -> NDArray[np.float
     track = track_face(((f.pixels, f.time) for f in frames()), detector, every=3)
     return np.array(
         [
-            mouth_opening(mesh.points(frame.pixels, box))
+            float(shape_of_mouth(mesh.points(frame.pixels, box))[0])
             for frame, box in zip(frames(), track.boxes, strict=True)
         ]
     )

@@ -25,12 +25,12 @@ from lipwright.errors import ConfigError, CorpusError, LipwrightError
 from lipwright.faces import FaceDetector, crop_box, crop_face, widen
 from lipwright.faces.mesh import head_pose
 from lipwright.faces.points import MESH_INDICES
+from lipwright.faces.views import Views
 from lipwright.media import read_frames
 
 STORED_MARGIN = 1.9  # side of a stored picture over that of the crop rule
 STORED_SIZE = 224  # pixels
 FORMAT = "lipwright-faces-1"
-_SHIFT, _RESIZE = 0.03, 0.06  # of the teacher's views, at most, as shares of the side
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
@@ -59,12 +59,7 @@ class SolidFinder(Protocol):
 
 
 class ManyViews:
-    """A face mesh that looks at each face several times and gives the mean.
-
-    One look is not to be trusted with a mouth: moved by up to 3 % and resized by up to 6 %, the
-    same faces of held-out speakers get mouth openings that correlate 0.86 with those of another
-    look.
-    """
+    """A face mesh that looks at each face several times and gives the mean; see ``faces.views``."""
 
     def __init__(self, mesh: SolidFinder, num_views: int) -> None:
         """Wrap a mesh.
@@ -76,24 +71,11 @@ class ManyViews:
         Raises:
             ConfigError: If that is below 1.
         """
-        if num_views < 1:
-            raise ConfigError(f"num_views must be at least 1, got {num_views}")
-        self._mesh = mesh
-        rng = np.random.default_rng(num_views)
-        self._views = [(0.0, 0.0, 1.0)] + [
-            (*rng.uniform(-_SHIFT, _SHIFT, 2), 1 + rng.uniform(-_RESIZE, _RESIZE))
-            for _ in range(num_views - 1)
-        ]
+        self._mesh, self._views = mesh, Views(num_views)
 
     def solid(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`SolidFinder`."""
-        side = np.tile(box[2:] - box[:2], 2)
-        looks = [
-            self._mesh.solid(
-                frame, widen((box + side * [right, down, right, down]).astype(np.float32), size)
-            )
-            for right, down, size in self._views
-        ]
+        looks = [self._mesh.solid(frame, view) for view in self._views.of(box)]
         return np.asarray(np.mean(looks, axis=0), dtype=np.float32)
 
 

@@ -36,7 +36,7 @@ from lipwright.evaluation.measure import (
     still_of,
     write_measured,
 )
-from lipwright.evaluation.observe import FACE_SIZE, MeshPoints, OwnPoints
+from lipwright.evaluation.observe import FACE_SIZE, NUM_VIEWS, MeshPoints, OwnPoints
 from lipwright.evaluation.pairs import Pair
 from lipwright.evaluation.picture import FaceEmbedding, Lpips
 from lipwright.evaluation.results import Failure, Report
@@ -221,6 +221,7 @@ def _protocol(config: EvaluationConfig, models: dict[str, str]) -> dict[str, str
         "crop": f"Lipwright's rule (a square of 2.4 times the distance from eyes to mouth) at "
         f"{FACE_SIZE} px, track smoothed over 0.12 s; lips for the expert with a margin of "
         f"{CROP_MARGIN}",
+        "looks": f"landmarks are the mean of {NUM_VIEWS} looks, each from a box of its own",
         "rate": "25 frames a second, by time stamp; speech at 16 kHz mono",
         "shifts": "15 frames to either side",
         "length": f"the first {config.max_seconds:g} s of each video",
@@ -243,7 +244,8 @@ def _key(pair: Pair, config: EvaluationConfig, models: dict[str, str]) -> str:
     except OSError as err:
         raise ConfigError(f"{pair.name}: cannot read a file of the pair: {err}") from err
     version = importlib.metadata.version("lipwright")
-    record = [version, pair.name, pair.group, pair.at, files, models, config.max_seconds]
+    how = [models, NUM_VIEWS, config.max_seconds]
+    record = [version, pair.name, pair.group, pair.at, files, *how]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 

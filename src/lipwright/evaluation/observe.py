@@ -14,10 +14,12 @@ from lipwright.errors import NoFaceError
 from lipwright.faces import FaceDetector, FaceMesh, crop_face, track_face, widen
 from lipwright.faces.landmarks import Landmarker
 from lipwright.faces.points import MESH_INDICES, shape_of_mouth
+from lipwright.faces.views import Views
 from lipwright.media import VideoFrame, read_frames, retime
 
 FACE_SIZE = 160  # pixels: side of the crop rule's square in what is measured
 DETECT_EVERY = 3  # frames
+NUM_VIEWS = 4  # looks at each face: what they differ in belongs to the measure, not to the mouth
 MIN_SHARE = 0.9  # of frames that must show the face
 
 
@@ -33,27 +35,31 @@ class PointFinder(Protocol):
 
 
 class OwnPoints:
-    """Landmarks by the network that ships with Lipwright."""
+    """Landmarks by the network that ships with Lipwright: the mean of several looks."""
 
     def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
-        self.name = path.name
+        self.name = f"{path.name}, {NUM_VIEWS} views"
         self._network = Landmarker(path, num_threads=num_threads, with_mirror=True)
+        self._views = Views(NUM_VIEWS)
 
     def points(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`PointFinder`."""
-        return self._network.find(frame, box).points
+        looks = [self._network.find(frame, view).points for view in self._views.of(box)]
+        return np.asarray(np.mean(looks, axis=0), dtype=np.float32)
 
 
 class MeshPoints:
-    """Landmarks by MediaPipe's face mesh, which the user supplies."""
+    """Landmarks by MediaPipe's face mesh, which the user supplies: the mean of several looks."""
 
     def __init__(self, path: Path, *, num_threads: int | None = None) -> None:
-        self.name = path.name
+        self.name = f"{path.name}, {NUM_VIEWS} views"
         self._network = FaceMesh(path, num_threads=num_threads)
+        self._views = Views(NUM_VIEWS)
 
     def points(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`PointFinder`."""
-        return self._network.points(frame, box)[list(MESH_INDICES)]
+        looks = [self._network.points(frame, view) for view in self._views.of(box)]
+        return np.asarray(np.mean(looks, axis=0), dtype=np.float32)[list(MESH_INDICES)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
