@@ -3,6 +3,7 @@
     python benchmarks/bench.py                       # engines, whole jobs against the codec, stages
     python benchmarks/bench.py --check               # and fail if a ratio has grown by a quarter
     python benchmarks/bench.py --only memory         # 1 and 10 minutes of 1080p: takes long
+    python benchmarks/bench.py --only memory --minutes 0.5 2
     python benchmarks/bench.py --model MINE.onnx
 
 A job is compared with merely transcoding its source: decode, x264 at the same settings, AAC, by the
@@ -17,7 +18,8 @@ import subprocess  # noqa: TID251 - a job is measured in a process of its own, a
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import partial
 from importlib.metadata import version
@@ -34,6 +36,7 @@ from lipwright.errors import LipwrightError
 from lipwright.faces import Mtcnn
 from lipwright.faces.follow import Followed, follow_face
 from lipwright.faces.landmarks import Landmarker
+from lipwright.faces.points import NUM_LANDMARKS
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.engines import open_generator
 from lipwright.inference.joining import Joiner
@@ -55,6 +58,7 @@ SPEECH = Path(__file__).parents[1] / "demo" / "speech.flac"
 BASELINE = Path(__file__).parent / "baseline.json"
 SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 SECONDS = 30
+MINUTES = (1.0, 10.0)
 ROUNDS = 5
 NUM_STAGED = 96  # frames that each stage is measured on
 WORSE = 1.25  # a ratio that grew by more than this fails the check
@@ -69,6 +73,9 @@ def main() -> None:
     parser.add_argument("--only", choices=TABLES, action="append")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument(
+        "--minutes", type=float, nargs="+", default=MINUTES, help="of the jobs of 'memory'"
+    )
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--keep", action="store_true", help="write the ratios as the new baseline")
     parser.add_argument("--job", nargs=4, help=argparse.SUPPRESS)
@@ -91,7 +98,7 @@ def main() -> None:
         if "starts" in wanted:
             show("Starts, seconds", starts(folder, arguments.model))
         if "memory" in wanted:
-            show("Memory, 1080p", memory(folder, arguments.model))
+            show("Memory, 1080p", memory(folder, arguments.model, arguments.minutes))
     if arguments.keep:
         BASELINE.write_text(json.dumps(ratios, indent=2) + "\n", encoding="utf-8")
     if arguments.check:
@@ -140,7 +147,9 @@ def engines(model: str) -> Table:
             faces = rng.integers(0, 256, (batch, backend.resolution, backend.resolution, 3))
             faces = faces.astype(np.uint8)
             mel = rng.uniform(-4, 4, (batch, 1, 80, backend.columns)).astype(np.float32)
-            seconds = median_time(partial(backend.draw, faces, faces, mel), rounds=15)
+            points = rng.uniform(0.2, 0.8, (batch, NUM_LANDMARKS, 2)).astype(np.float32)
+            draw = partial(backend.draw, faces, faces, mel, landmarks=points)
+            seconds = median_time(draw, rounds=15)
             rates.append(f"{batch / seconds:.0f}")
         table.append([choice.engine, precision, *rates])
     return table
@@ -167,7 +176,7 @@ def jobs(folder: Path, model: str, seconds: float, rounds: int) -> tuple[Table, 
         pairs = []
         for _ in range(rounds):
             pair = [
-                in_process(kind, scene, speech, model)["seconds"] for kind in ("sync", "transcode")
+                in_process(kind, scene, speech, model).seconds for kind in ("sync", "transcode")
             ]
             pairs.append(pair)
         job, codec = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -184,18 +193,33 @@ def jobs(folder: Path, model: str, seconds: float, rounds: int) -> tuple[Table, 
     return table, ratios
 
 
-def in_process(kind: str, scene: Path, speech: Path, model: str) -> dict[str, float]:
-    """Run one job in a process of its own: its seconds, and the peak of its memory in MB."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A job that ran in a process of its own."""
+
+    seconds: float
+    """From its start to its end, without the interpreter's own start."""
+    first: float
+    """Seconds until the first frame was rendered."""
+    megabytes: float
+    """Peak of the process' memory."""
+    curve: list[float]
+    """Megabytes held when each minute of the video was rendered."""
+
+
+def in_process(kind: str, scene: Path, speech: Path, model: str) -> Finished:
+    """Run one job in a process of its own."""
     command = [sys.executable, __file__, "--job", kind, str(scene), str(speech), model]
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    record = json.loads(done.stdout.splitlines()[-1])
+    return Finished(**record)
 
 
 def run_job(kind: str, scene: str, speech: str, model: str) -> None:
     """What a process of its own does: print seconds and memory as JSON."""
     started = time.perf_counter()
     first: float | None = None
+    curve: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.mp4"
         if kind == "transcode":
@@ -204,18 +228,31 @@ def run_job(kind: str, scene: str, speech: str, model: str) -> None:
                     writer.write(frame)
         else:
 
-            def note(_progress: object) -> None:
+            def note(progress: lipwright.Progress) -> None:
                 nonlocal first
                 first = first or time.perf_counter()
+                if progress.done % (60 * FPS) == 0:
+                    curve.append(megabytes("VmRSS"))
 
             options = lipwright.SyncOptions(use_cache=False)
             lipwright.sync(scene, speech, out, model=model, options=options, on_progress=note)
     seconds = time.perf_counter() - started
-    # What getrusage tells begins with the peak of the process that started this one.
+    finished = Finished(
+        seconds=seconds,
+        first=(first or started) - started,
+        megabytes=megabytes("VmHWM"),
+        curve=curve,
+    )
+    print(json.dumps(asdict(finished)))
+
+
+def megabytes(what: str) -> float:
+    """Of this process' memory, now or at its peak.
+
+    What getrusage tells begins with the peak of the process that started this one.
+    """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    record = {"seconds": seconds, "megabytes": peak, "first": (first or started) - started}
-    print(json.dumps(record))
+    return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 def stages(folder: Path, model: str) -> Table:
@@ -319,7 +356,7 @@ def starts(folder: Path, model: str) -> Table:
     width, height = SIZES["720p"]
     scene = write_scene(folder / "start.mp4", width=width, height=height, seconds=4)
     speech = write_speech(SPEECH, folder / "start.wav", seconds=4)
-    firsts = [in_process("sync", scene, speech, model)["first"] for _ in range(4)]
+    firsts = [in_process("sync", scene, speech, model).first for _ in range(4)]
     rows = [["first frame rendered (median of 3, caches warm)", statistics.median(firsts[1:])]]
     for what, command in (
         ("lipwright --help", [str(Path(sys.executable).parent / "lipwright"), "--help"]),
@@ -331,17 +368,18 @@ def starts(folder: Path, model: str) -> Table:
     return [["", "s"], *[[str(what), f"{value:.2f}"] for what, value in rows]]
 
 
-def memory(folder: Path, model: str) -> Table:
+def memory(folder: Path, model: str, lengths: Sequence[float]) -> Table:
     """Peak memory and time a frame, of a short and a long job."""
     width, height = SIZES["1080p"]
-    table: Table = [["source", "peak RSS, MB", "ms a frame"]]
-    for minutes in (1, 10):
+    table: Table = [["source", "peak RSS, MB", "ms a frame", "MB held after each minute"]]
+    for minutes in lengths:
         seconds = 60 * minutes
         scene = write_scene(folder / f"{minutes}.mp4", width=width, height=height, seconds=seconds)
         speech = write_speech(SPEECH, folder / f"{minutes}.wav", seconds=seconds)
         found = in_process("sync", scene, speech, model)
-        per_frame = 1000 * found["seconds"] / (seconds * FPS)
-        table.append([f"{minutes} min", f"{found['megabytes']:.0f}", f"{per_frame:.1f}"])
+        per_frame = 1000 * found.seconds / (seconds * FPS)
+        held = " ".join(f"{value:.0f}" for value in found.curve)
+        table.append([f"{minutes:g} min", f"{found.megabytes:.0f}", f"{per_frame:.1f}", held])
         scene.unlink()
     return table
 
