@@ -287,3 +287,22 @@ def test_shortest_allowed_stretch_can_be_measured(tmp_path: Path, expert: Path) 
     )
     assert not isinstance(outcome, Rejection)
     assert len(outcome[0].jpegs) == 5
+
+
+def test_a_meter_that_looks_further_asks_for_longer_clips(tmp_path: Path) -> None:
+    class FarSeeing:
+        """Looks at 15 frames."""
+
+        frames = 15
+
+        def measure(self, crops: list[np.ndarray], mel: np.ndarray) -> Offset:
+            assert len(crops) >= self.frames
+            return Offset(frames=0, confidence=0.0)
+
+    config = PrepareConfig(min_seconds=0.2, detect_every=1)
+    for number, is_taken in ((14, False), (15, True)):
+        path = write_released(tmp_path / f"{number:05}", talking(number), babble(2.0))
+        outcome = prepared(path, meter=FarSeeing(), config=config)  # type: ignore[arg-type]
+        assert isinstance(outcome, Rejection) != is_taken
+        if isinstance(outcome, Rejection):
+            assert outcome.reason == "too short: 0.56 s with face and sound"

@@ -15,12 +15,13 @@ from lipwright.corpus import PackReader
 from lipwright.errors import CheckpointError, MediaError
 from lipwright.evaluation.judge import ExpertJudge, SyncJudge, SyncNetJudge, syncnet_faces
 from lipwright.evaluation.sync import sync_score
+from lipwright.faces.expert import LandmarkExpert
 from lipwright.models.build import load_network
 from lipwright.models.syncnet_v2 import SyncNetV2
 from lipwright.speech import mel_spectrogram
 
 Crops = list[NDArray[np.uint8]]
-NUM_FRAMES = 26  # more windows than are embedded at a time
+NUM_FRAMES = 36  # more windows than are embedded at a time
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +89,8 @@ def test_syncnet_sees_whole_faces_blue_first(crops: Crops) -> None:
 def test_what_is_longer_is_cut(syncnet: Path, crops: Crops, speech: NDArray[np.float32]) -> None:
     judges: list[SyncJudge] = [SyncNetJudge(syncnet), ExpertJudge(model_path(DEFAULT_EXPERT))]
     for judge in judges:
-        short = judge.score(crops[:22], speech[: 22 * 640])
-        for more in (judge.score(crops, speech[: 22 * 640 + 639]), judge.score(crops[:22], speech)):
+        short = judge.score(crops[:32], speech[: 32 * 640])
+        for more in (judge.score(crops, speech[: 32 * 640 + 639]), judge.score(crops[:32], speech)):
             assert more.offset_frames == short.offset_frames
             # Only the end of the last window of speech may hear a little of what follows.
             assert more.distance == pytest.approx(short.distance, rel=0.02)
@@ -111,10 +112,12 @@ def test_clips_that_are_too_short_are_refused(
 ) -> None:
     with pytest.raises(MediaError, match="for 5 frames; at least 6"):
         SyncNetJudge(syncnet).score(crops[:5], speech)
-    with pytest.raises(MediaError, match="for 19 frames; at least 20"):
-        ExpertJudge(model_path(DEFAULT_EXPERT)).score(crops, speech[: 20 * 640 - 1])
     SyncNetJudge(syncnet).score(crops[:6], speech)
-    ExpertJudge(model_path(DEFAULT_EXPERT)).score(crops[:20], speech)
+    # A window of the expert, and 15 shifts of it.
+    needed = LandmarkExpert(model_path(DEFAULT_EXPERT)).frames + 15
+    with pytest.raises(MediaError, match=f"for {needed - 1} frames; at least {needed}"):
+        ExpertJudge(model_path(DEFAULT_EXPERT)).score(crops, speech[: needed * 640 - 1])
+    ExpertJudge(model_path(DEFAULT_EXPERT)).score(crops[:needed], speech)
 
 
 def test_each_judge_refuses_the_others_network(syncnet: Path) -> None:

@@ -14,7 +14,7 @@ from lipwright.faces.motion import MOTION_LENGTH
 from lipwright.faces.people import Person, Sighting
 from lipwright.faces.points import EYE_CORNERS, LIPS, NUM_LANDMARKS, STABLE
 from lipwright.inference.speaking import fit, speaking_person
-from lipwright.speech import Mel
+from lipwright.speech import Mel, expert_columns
 
 FPS = 25
 
@@ -25,9 +25,13 @@ class StandIn(LandmarkExpert):
     def __init__(self) -> None:
         pass
 
+    @property
+    def frames(self) -> int:
+        return 5
+
     def embed_lips(self, motion: np.ndarray) -> np.ndarray:
         opening = motion[:, 1 : 2 * len(LIPS) : 2].mean(axis=1)
-        return _on_circle(np.convolve(opening, np.full(5, 0.2), "valid"))
+        return _on_circle(np.convolve(opening, np.full(self.frames, 1 / self.frames), "valid"))
 
     def embed_speech(self, windows: np.ndarray) -> np.ndarray:
         return _on_circle(windows.mean(axis=(1, 2, 3)))
@@ -100,6 +104,20 @@ def test_a_short_glimpse_says_nothing() -> None:
     assert fit(person(moving(loud[:10])), mel_of(loud), StandIn()) == (0.0, 0)
 
 
+def test_a_stretch_has_room_for_a_window() -> None:
+    class FarSeeing(StandIn):
+        """Looks at 25 frames."""
+
+        @property
+        def frames(self) -> int:
+            return 25
+
+    loud = loudness(100, seed=0)
+    assert fit(person(moving(loud[:24])), mel_of(loud), FarSeeing()) == (0.0, 0)
+    _, num_windows = fit(person(moving(loud[:60])), mel_of(loud), FarSeeing())
+    assert num_windows == 60 - 24
+
+
 def test_where_nobody_fits_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
     still = [person(moving(np.zeros(100))), person(moving(np.zeros(100)))]
     with caplog.at_level(logging.WARNING):
@@ -119,9 +137,10 @@ def test_the_shipped_expert_embeds_on_the_unit_sphere_whatever_the_batch() -> No
     rng = np.random.default_rng(0)
     motion = rng.normal(size=(80, MOTION_LENGTH)).astype(np.float32)
     lips = expert.embed_lips(motion)
-    assert np.linalg.norm(lips, axis=1) == pytest.approx(np.ones(76), abs=1e-3)
-    assert expert.embed_lips(motion[70:75])[0] == pytest.approx(lips[70], abs=1e-4)
-    windows = rng.uniform(-4, 4, (70, 1, 80, 16)).astype(np.float32)
+    assert np.linalg.norm(lips, axis=1) == pytest.approx(np.ones(81 - expert.frames), abs=1e-3)
+    window = motion[65 : 65 + expert.frames]
+    assert expert.embed_lips(window)[0] == pytest.approx(lips[65], abs=1e-4)
+    windows = rng.uniform(-4, 4, (70, 1, 80, expert_columns(expert.frames))).astype(np.float32)
     speech = expert.embed_speech(windows)
     assert speech.shape == (70, lips.shape[1])
     assert expert.embed_speech(windows[66:67])[0] == pytest.approx(speech[66], abs=1e-4)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lipwright.errors import ConfigError
 from lipwright.inference import utterance
 from lipwright.speech import (
     EXPERT_LEAD,
@@ -14,6 +15,7 @@ from lipwright.speech import (
     Mel,
     aligned_starts,
     cut_windows,
+    expert_columns,
     window_starts,
 )
 
@@ -86,6 +88,18 @@ def test_the_window_is_centred_on_the_middle_of_a_frame_of_25_fps() -> None:
     shown = np.array([float(time) + 0.02 for time in times])
     assert abs((middles - shown).mean()) < 0.002
     assert np.abs(middles - shown).max() < 0.0125 / 2 + 0.002
+
+
+@pytest.mark.parametrize(("frames", "columns"), [(5, 16), (15, 48), (70, 224)])
+def test_an_experts_columns_lie_over_its_frames(frames: int, columns: int) -> None:
+    assert expert_columns(frames) == columns
+    assert Fraction(columns, 80) == Fraction(frames, 25)
+
+
+@pytest.mark.parametrize("frames", [-5, 0, 4, 12])
+def test_frames_that_are_no_whole_columns_are_refused(frames: int) -> None:
+    with pytest.raises(ConfigError, match=f"frames must be a multiple of 5.*got {frames}"):
+        expert_columns(frames)
 
 
 def test_the_experts_window_spans_its_five_frames() -> None:

@@ -55,10 +55,16 @@ def expert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of an expert on landmarks that knows nothing."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("expert") / "expert.safetensors"
-    network = build_network("expert", "motion", {"width": 8, "embedding": 8})
-    meta = Metadata(
-        kind="expert", architecture="motion", config={"width": 8, "embedding": 8}, licence="MIT"
-    )
+    return write_expert(path, frames=15)
+
+
+def write_expert(path: Path, *, frames: int) -> Path:
+    options = {"frames": frames, "width": 8, "embedding": 8, "hearing_width": 8}
+    meta = Metadata(kind="expert", architecture="motion", config=options, licence="MIT")
+    network = build_network("expert", "motion", options)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias"):  # or the embeddings of an untrained one are nearly all alike
+            torch.nn.init.zeros_(parameter)
     save_network(network, path, meta)
     return path
 
@@ -85,7 +91,7 @@ def test_a_batch_has_an_answer_for_each_frame(long_corpus: Path) -> None:
     assert int(batch["places"].min()) == 0
     assert int(batch["places"].max()) < num_answers
     assert batch["articulation"].shape == (3, NUM_FRAMES, ARTICULATION_LENGTH)
-    assert batch["sync_mel"].shape == (3, NUM_FRAMES // 6, 1, 80, 16)
+    assert batch["sync_mel"].shape == (3, 1, 80, NUM_FRAMES * 80 // 25)
     again = windows(long_corpus, tempo=0.1).batch(0)
     assert all(torch.equal(batch[name], again[name]) for name in batch)
 
@@ -169,6 +175,46 @@ def test_the_experts_verdict_can_be_learnt_from(recipe: HearingRecipe, expert: P
     batch = trainer.windows.batch(0)
     verdicts = [trainer.step(batch)["hearing/sync"] for _ in range(30)]
     assert verdicts[-1] < verdicts[0] - 0.02
+
+
+def test_the_expert_finds_the_motion_and_the_speech_of_one_time(
+    recipe: HearingRecipe, expert: Path
+) -> None:
+    trainer = HearingTrainer(replace(recipe, expert=expert, sync=Term(weight=0.5)))
+    heard: list[tuple[torch.Size, torch.Size]] = []
+    judge = trainer._expert
+    assert judge is not None
+    pairs = judge.pairs
+
+    def watched(mel: torch.Tensor, motion: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        found = pairs(mel, motion)
+        heard.append((found[0].shape, found[1].shape))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "pairs", watched)
+        trainer.step(trainer.windows.batch(0))
+    assert heard == [((3, 10, 8), (3, 10, 8))]
+
+
+def test_an_expert_that_looks_too_far_leaves_nothing_to_choose_from(
+    recipe: HearingRecipe, tmp_path: Path
+) -> None:
+    path = write_expert(tmp_path / "far.safetensors", frames=35)
+    with pytest.raises(ConfigError, match=r"looks at 35 frames; of a stretch of 60 .* at most 30"):
+        HearingTrainer(replace(recipe, expert=path))
+
+
+@pytest.mark.parametrize("tempo", [0.0, 0.3])
+def test_what_the_expert_hears_is_the_speech_of_the_motion(long_corpus: Path, tempo: float) -> None:
+    """In this corpus the loudness of the speech is the opening of the mouth."""
+    config = replace(CONFIG, batch_size=8)
+    source = HearingWindows(load_clips(long_corpus, "train"), config, columns=COLUMNS, tempo=tempo)
+    batch = source.batch(1)
+    middles = (3.2 * (torch.arange(NUM_FRAMES) + 0.5)).long()
+    loudness = batch["sync_mel"].mean(dim=2)[:, 0, middles]  # (B, N)
+    gap = (batch["articulation"] @ mouth_numbers())[..., 0]
+    assert float(correlations(loudness[..., None], gap[..., None]).mean()) > 0.8
 
 
 def test_only_an_expert_on_landmarks_judges_what_is_heard(

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from lipwright.checkpoints import Metadata, openvino_core, read_metadata
 from lipwright.errors import CheckpointError, ConfigError, require
-from lipwright.faces.motion import MOTION_LENGTH
 from lipwright.models.articulated import ArticulatedGenerator
 from lipwright.models.blocks import ModulatedResidual
 from lipwright.models.build import load_network, resolution_of
 from lipwright.models.compact import CompactGenerator
+from lipwright.models.motion_expert import MotionExpert
 from lipwright.speech import NUM_MELS, SILENCE, WINDOW_LENGTH
 from lipwright.speech.mfcc import CEPSTRA_LENGTH, NUM_CEPSTRA
 
@@ -73,11 +73,11 @@ _PORTS = {
         loudest=20.0,
         brightest=255.0,
     ),
-    "motion": _Ports(
+    "motion": _Ports(  # its shapes are those of its config: see :func:`_of_window`
         kind="expert",
         inputs=("mel", "motion"),
         outputs=("speech", "lips"),
-        faces=lambda _r: (5, MOTION_LENGTH),
+        faces=lambda _r: (),
         with_halves=True,
         tolerance=5e-3,
     ),
@@ -121,6 +121,8 @@ def export_onnx(weights: Path, out: Path, *, speech_gain: float = 1.0) -> float:
     ports, resolution = _ports(meta), resolution_of(meta.config)
     if isinstance(network, ArticulatedGenerator):
         network = _TellingLandmarks(network)
+    if isinstance(network, MotionExpert):
+        ports = _of_window(ports, network)
     program = _traced(network, ports, resolution)
     if ports.with_halves:
         _store_halves(program)
@@ -290,6 +292,16 @@ def _ports(meta: Metadata) -> _Ports:
     if "columns" in meta.config:
         ports = replace(ports, speech=(1, NUM_MELS, int(meta.config["columns"])))
     return ports
+
+
+def _of_window(ports: _Ports, expert: MotionExpert) -> _Ports:
+    """With the shapes of the window that an expert on landmarks looks at."""
+    config = expert.config
+    return replace(
+        ports,
+        speech=(1, NUM_MELS, config.columns),
+        faces=lambda _r: (config.frames, config.motion),
+    )
 
 
 def _inputs(ports: _Ports, resolution: int, batch: int) -> tuple[torch.Tensor, ...]:

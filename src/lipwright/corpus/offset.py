@@ -1,6 +1,6 @@
 """Measure by how many frames sound and picture of a clip are apart, by a lip-sync expert.
 
-As Chung and Zisserman, "Out of Time" (ACCV-W 2016): the lips of every five frames are compared
+As Chung and Zisserman, "Out of Time" (ACCV-W 2016): the lips of every few frames are compared
 with the speech at every shift; the shift whose mean similarity is highest is the offset, and how
 far it stands out from the median is the confidence.
 """
@@ -28,11 +28,12 @@ from lipwright.speech import (
     WINDOW_LENGTH,
     Mel,
     cut_windows,
+    expert_columns,
     window_starts,
 )
 
 MAX_SHIFT = 12  # frames to either side
-EXPERT_FRAMES = 5
+PIXEL_FRAMES = 5  # that an expert on pixels looks at
 _BATCH = 64  # windows at a time, so that memory does not grow with the clip
 
 
@@ -50,6 +51,11 @@ class Offset:
 class OffsetMeter(Protocol):
     """Whatever can measure an offset, by embeddings of lips and speech."""
 
+    @property
+    def frames(self) -> int:
+        """Frames of a window, 25 a second: the fewest that can be measured."""
+        ...
+
     def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
         """Compare crops (with margin, 25 a second) with the mel that belongs to them."""
         ...
@@ -57,10 +63,10 @@ class OffsetMeter(Protocol):
     def embed(
         self, crops: list[NDArray[np.uint8]], mel: Mel
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Embed the lips of every five crops, and the speech that belongs to them.
+        """Embed the lips of every window of crops, and the speech that belongs to them.
 
         Args:
-            crops: As :meth:`measure` takes them; W = number of crops - 4.
+            crops: As :meth:`measure` takes them; W = number of crops - ``frames`` + 1.
             mel: ``(80, num_columns)``; column 0 at the first crop, silence after the last one.
 
         Returns:
@@ -136,6 +142,11 @@ class ExpertOffsetMeter:
         self._resolution = expert.resolution
         self._is_bgr = expert.is_bgr
 
+    @property
+    def frames(self) -> int:
+        """Frames of a window: five."""
+        return PIXEL_FRAMES
+
     def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
         """Measure the offset of one clip.
 
@@ -153,9 +164,9 @@ class ExpertOffsetMeter:
         self, crops: list[NDArray[np.uint8]], mel: Mel
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Embed one clip; see :class:`OffsetMeter`."""
-        num_windows = len(crops) - EXPERT_FRAMES + 1
+        num_windows = len(crops) - PIXEL_FRAMES + 1
         lips = [
-            self._embed_lips(crops[first : first + _BATCH + EXPERT_FRAMES - 1])
+            self._embed_lips(crops[first : first + _BATCH + PIXEL_FRAMES - 1])
             for first in range(0, num_windows, _BATCH)
         ]
         return _embed_speech(self._speech, mel, num_windows), np.concatenate(lips)
@@ -189,9 +200,9 @@ class ExpertOffsetMeter:
         ).transpose(0, 3, 1, 2)  # (N, 3, R/2, R)
         if self._is_bgr:
             halves = halves[:, ::-1]
-        stacked = [halves[i : i + EXPERT_FRAMES] for i in range(len(halves) - EXPERT_FRAMES + 1)]
+        stacked = [halves[i : i + PIXEL_FRAMES] for i in range(len(halves) - PIXEL_FRAMES + 1)]
         windows = np.stack(stacked).astype(np.float32) / np.float32(255)
-        return windows.reshape(len(windows), 3 * EXPERT_FRAMES, *halves.shape[2:])
+        return windows.reshape(len(windows), 3 * PIXEL_FRAMES, *halves.shape[2:])
 
 
 class MotionOffsetMeter:
@@ -210,6 +221,11 @@ class MotionOffsetMeter:
         self._expert = LandmarkExpert(path, num_threads=num_threads)
         self._landmarker = Landmarker(model_path(DEFAULT_LANDMARKS), num_threads=num_threads)
 
+    @property
+    def frames(self) -> int:
+        """Frames of a window, as the expert was trained."""
+        return self._expert.frames
+
     def measure(self, crops: list[NDArray[np.uint8]], mel: Mel) -> Offset:
         """Measure the offset of one clip; see :class:`OffsetMeter`."""
         return offset_of(*self.embed(crops, mel))
@@ -221,8 +237,8 @@ class MotionOffsetMeter:
         size = crops[0].shape[0]
         box = widen(np.array([0, 0, size, size], dtype=np.float32), 1 / CROP_MARGIN)
         points = np.stack([self._landmarker.find(crop, box).points for crop in crops])
-        speech = self._expert.embed_speech(_windows_of(mel, len(crops) - EXPERT_FRAMES + 1))
-        return speech, self._expert.embed_lips(lip_motion(points))
+        windows = _windows_of(mel, len(crops) - self.frames + 1, frames=self.frames)
+        return self._expert.embed_speech(windows), self._expert.embed_lips(lip_motion(points))
 
 
 def open_meter(path: Path, *, num_threads: int = 1) -> ExpertOffsetMeter | MotionOffsetMeter:
@@ -244,7 +260,7 @@ def open_meter(path: Path, *, num_threads: int = 1) -> ExpertOffsetMeter | Motio
 
 def _embed_speech(network: ov.CompiledModel, mel: Mel, num_windows: int) -> NDArray[np.float32]:
     """``(W, E)``: the speech of every five frames that follow each other."""
-    windows = _windows_of(mel, num_windows)
+    windows = _windows_of(mel, num_windows, frames=PIXEL_FRAMES)
     speech = [
         network({"mel": windows[first : first + _BATCH]})["speech"]
         for first in range(0, num_windows, _BATCH)
@@ -252,10 +268,11 @@ def _embed_speech(network: ov.CompiledModel, mel: Mel, num_windows: int) -> NDAr
     return np.asarray(np.concatenate(speech), dtype=np.float32)
 
 
-def _windows_of(mel: Mel, num_windows: int) -> NDArray[np.float32]:
-    """``(W, 1, 80, 16)``: what is heard in every five frames that follow each other."""
-    frames = (Fraction(index, CORPUS_FPS) for index in range(num_windows))
-    return cut_windows(mel, window_starts(frames, lead=EXPERT_LEAD))
+def _windows_of(mel: Mel, num_windows: int, *, frames: int) -> NDArray[np.float32]:
+    """``(W, 1, 80, C)``: what is heard in so many frames, from each frame on."""
+    times = (Fraction(index, CORPUS_FPS) for index in range(num_windows))
+    starts = window_starts(times, lead=EXPERT_LEAD)
+    return cut_windows(mel, starts, length=expert_columns(frames))
 
 
 def offset_of(speech: NDArray[np.float32], lips: NDArray[np.float32]) -> Offset:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.corpus.ledger import Rejection
-from lipwright.corpus.offset import EXPERT_FRAMES, Offset, OffsetMeter
+from lipwright.corpus.offset import PIXEL_FRAMES, Offset, OffsetMeter
 from lipwright.corpus.pack import CORPUS_FPS, CROP_MARGIN, PackedClip, encode_crop
 from lipwright.corpus.sources import ClipSource
 from lipwright.errors import ConfigError, LipwrightError, MediaError
@@ -32,7 +32,8 @@ class PrepareConfig:
     min_crop: int = 64
     """Smallest side of the crop rule's square in source pixels."""
     min_seconds: float = 1.0
-    """Shortest stretch with face and sound; at least the five frames that an expert sees."""
+    """Shortest stretch with face and sound: 0.2 at least. A meter that looks at more frames than
+    that asks for those."""
     max_offset: int = 2
     """Frames by which sound and picture may be apart when the measurement is sure."""
     min_confidence: float = 0.25
@@ -46,9 +47,9 @@ class PrepareConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.min_face <= 1:
             raise ConfigError(f"min_face must be above 0 and at most 1, got {self.min_face}")
-        if not self.min_seconds >= EXPERT_FRAMES / CORPUS_FPS or self.max_offset < 0:
+        if not self.min_seconds >= PIXEL_FRAMES / CORPUS_FPS or self.max_offset < 0:
             raise ConfigError(
-                f"min_seconds must be at least {EXPERT_FRAMES / CORPUS_FPS} and max_offset at "
+                f"min_seconds must be at least {PIXEL_FRAMES / CORPUS_FPS} and max_offset at "
                 f"least 0, got {self.min_seconds} and {self.max_offset}"
             )
 
@@ -104,7 +105,8 @@ def _prepare(
 ) -> tuple[PackedClip, Offset | None]:
     frames = ((frame.pixels, frame.time) for frame in _at_25_fps(source))
     track = track_face(frames, detector, every=config.detect_every)
-    start, end = _usable(track, mel, config=config)
+    needed = 0.0 if meter is None else meter.frames / CORPUS_FPS
+    start, end = _usable(track, mel, config=config, needed=needed)
     boxes = track.boxes[start:end]
     crops, points = _crops(source, boxes, start, mesh=mesh, config=config)
     # The mel of the stretch alone; its first column is that of the first frame kept.
@@ -147,8 +149,8 @@ def _speech(source: ClipSource, *, shift_frames: int) -> Mel:
     return mel_spectrogram(speech)
 
 
-def _usable(track: FaceTrack, mel: Mel, *, config: PrepareConfig) -> tuple[int, int]:
-    """The longest stretch of frames with a face and with sound."""
+def _usable(track: FaceTrack, mel: Mel, *, config: PrepareConfig, needed: float) -> tuple[int, int]:
+    """The longest stretch of frames with a face and with sound; so many seconds are needed."""
     if not track.is_found.any():
         raise Rejected(f"no face: in none of {len(track.times)} frames")
     num_heard = mel.shape[1] * CORPUS_FPS // MEL_RATE
@@ -161,7 +163,7 @@ def _usable(track: FaceTrack, mel: Mel, *, config: PrepareConfig) -> tuple[int, 
     # Column 3.2 i belongs to frame i: whole columns only at every fifth frame.
     start += -start % 5
     seconds = (end - start) / CORPUS_FPS
-    if seconds < config.min_seconds:
+    if seconds < max(config.min_seconds, needed):
         raise Rejected(f"too short: {max(seconds, 0):.2f} s with face and sound")
     side = float(np.median(track.boxes[start:end, 2] - track.boxes[start:end, 0]))
     if side < config.min_crop:

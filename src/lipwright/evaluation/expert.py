@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.corpus import Clips
-from lipwright.corpus.offset import EXPERT_FRAMES, MAX_SHIFT, OffsetMeter
+from lipwright.corpus.offset import MAX_SHIFT, OffsetMeter
 from lipwright.errors import ConfigError, CorpusError
 from lipwright.evaluation.sync import sync_score
 
-MIN_APART = 5  # frames between the windows of an off-sync pair, so that they share no frame
+MIN_APART = 5  # frames between the windows of an off-sync pair: about a syllable
 PAIRS_PER_CLIP = 50
 MOVES = (-10, -5, -2, -1, 0, 1, 2, 5, 10)  # frames by which the sound is moved
 OFFSET_TOLERANCE = 1  # frames
@@ -65,8 +65,8 @@ def expert_accuracy(
     """Measure an expert on every clip of a split, which it should not have been trained on.
 
     Args:
-        clips: Clips that are in sync, of at least ``MAX_SHIFT`` + 5 frames and as many more as the
-            sound is moved by.
+        clips: Clips that are in sync, of at least a window and ``MAX_SHIFT`` frames, and as many
+            more as the sound is moved by.
         expert: Whose accuracy.
         rng: Chooses the pairs.
         pairs_per_clip: Windows of lips to take of each clip; one may come twice.
@@ -96,7 +96,7 @@ def expert_accuracy(
         if len(lips) <= MAX_SHIFT + reach:
             raise CorpusError(
                 f"{clip.path} has {clip.num_frames} frames; to find offsets when the sound is "
-                f"moved by {reach}, {MAX_SHIFT + reach + EXPERT_FRAMES} are needed"
+                f"moved by {reach}, {MAX_SHIFT + reach + expert.frames} are needed"
             )
         in_sync, off_sync = pair_cosines(speech, lips, num_pairs=pairs_per_clip, rng=rng)
         true.append(in_sync)

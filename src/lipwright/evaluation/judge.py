@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.corpus import CORPUS_FPS
-from lipwright.corpus.offset import EXPERT_FRAMES, open_meter
+from lipwright.corpus.offset import open_meter
 from lipwright.errors import CheckpointError, MediaError
 from lipwright.evaluation.sync import LSE_SHIFT, SyncScore, sync_score
 from lipwright.speech import Mel, mel_spectrogram
@@ -23,6 +23,7 @@ from lipwright.speech.mfcc import cut_cepstra, mel_cepstra, to_int16
 Crops = list[NDArray[np.uint8]]
 
 SYNCNET_RESOLUTION = 224  # pixels
+SYNCNET_FRAMES = 5  # of a window
 _SYNCNET_BATCH = 16  # windows at a time: three million values each
 _SAMPLES_PER_FRAME = SAMPLE_RATE // CORPUS_FPS
 
@@ -67,7 +68,7 @@ class ExpertJudge:
         self._meter = open_meter(path, num_threads=num_threads)
 
     def score(self, crops: Crops, speech: NDArray[np.float32]) -> SyncScore:
-        """Score one clip of at least twenty frames; see :class:`SyncJudge`."""
+        """Score one clip of at least a window and 15 frames; see :class:`SyncJudge`."""
         return self.score_mel(crops[: len(speech) // _SAMPLES_PER_FRAME], mel_spectrogram(speech))
 
     def score_mel(self, crops: Crops, mel: Mel) -> SyncScore:
@@ -82,9 +83,9 @@ class ExpertJudge:
             The score.
 
         Raises:
-            MediaError: If there are fewer than twenty crops.
+            MediaError: If there are fewer crops than a window and the 15 shifts to one side take.
         """
-        _require_frames(len(crops), at_least=EXPERT_FRAMES + LSE_SHIFT)
+        _require_frames(len(crops), at_least=self._meter.frames + LSE_SHIFT)
         return sync_score(*self._meter.embed(crops, mel), beyond="left out")
 
 
@@ -147,13 +148,13 @@ class SyncNetJudge:
         """
         cepstra = mel_cepstra(to_int16(speech))
         num_frames = min(len(crops), len(speech) // _SAMPLES_PER_FRAME)
-        _require_frames(num_frames, at_least=EXPERT_FRAMES + 1)
-        num_windows = num_frames - EXPERT_FRAMES
+        _require_frames(num_frames, at_least=SYNCNET_FRAMES + 1)
+        num_windows = num_frames - SYNCNET_FRAMES
         heard = cut_cepstra(cepstra)[:num_windows]
         embedded: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         for first in range(0, num_windows, _SYNCNET_BATCH):
             last = min(first + _SYNCNET_BATCH, num_windows)
-            faces = syncnet_faces(crops[first : last + EXPERT_FRAMES - 1])
+            faces = syncnet_faces(crops[first : last + SYNCNET_FRAMES - 1])
             found = self._network({"mfcc": heard[first:last], "faces": faces})
             embedded.append((found["speech"], found["lips"]))
         of_speech, of_lips = zip(*embedded, strict=True)
@@ -171,7 +172,7 @@ def syncnet_faces(crops: Crops) -> NDArray[np.float32]:
     """
     size = (SYNCNET_RESOLUTION, SYNCNET_RESOLUTION)
     pictures = np.stack([cv2.resize(crop, size)[..., ::-1] for crop in crops])  # (N, 224, 224, 3)
-    windows = np.lib.stride_tricks.sliding_window_view(pictures, EXPERT_FRAMES, axis=0)
+    windows = np.lib.stride_tricks.sliding_window_view(pictures, SYNCNET_FRAMES, axis=0)
     return windows.transpose(0, 3, 4, 1, 2).astype(np.float32)
 
 

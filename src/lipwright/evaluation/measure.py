@@ -19,7 +19,7 @@ from lipwright.corpus import CORPUS_FPS
 from lipwright.corpus.offset import OffsetMeter
 from lipwright.errors import CheckpointError, EvaluationError
 from lipwright.evaluation.baselines import shifted, static
-from lipwright.evaluation.judge import SyncNetJudge
+from lipwright.evaluation.judge import SYNCNET_FRAMES, SyncNetJudge
 from lipwright.evaluation.motion import silent_frames
 from lipwright.evaluation.observe import FACE_SIZE, Observation, PointFinder, observe
 from lipwright.evaluation.pairs import Pair
@@ -33,6 +33,7 @@ from lipwright.evaluation.picture import (
     sharpness,
     ssim,
 )
+from lipwright.evaluation.sync import LSE_SHIFT
 from lipwright.faces import FaceDetector, crop_face
 from lipwright.faces.motion import align
 from lipwright.media import SPEECH_RATE, is_still_picture, probe, read_frames, read_speech, retime
@@ -40,7 +41,6 @@ from lipwright.speech import Mel, mel_spectrogram
 
 FORMAT = "lipwright-measured-1"
 PICTURE_EVERY = 3  # frames between those whose pictures are compared
-SHORTEST = 20  # frames: what the expert needs
 Scores = dict[str, float]
 
 
@@ -95,7 +95,8 @@ def measure(pair: Pair, drawn: Path, sheet: Path, *, judges: Judges, max_frames:
     Raises:
         MediaError: If a file cannot be read.
         NoFaceError: If a video does not show a face most of the time.
-        EvaluationError: If the videos have less than twenty frames in common.
+        EvaluationError: If the videos have fewer frames in common than the expert needs: a window
+            and 15 more.
     """
     speech = read_speech(pair.speech)
     mel = mel_spectrogram(speech)
@@ -111,10 +112,11 @@ def measure(pair: Pair, drawn: Path, sheet: Path, *, judges: Judges, max_frames:
         len(speech) * CORPUS_FPS // SPEECH_RATE,
         seen.num_frames if base is None else base.num_frames,
     )
-    if num_frames < SHORTEST:
+    shortest = judges.expert.frames + LSE_SHIFT
+    if num_frames < shortest:
         raise EvaluationError(
             f"{pair.name}: only {num_frames} frames at 25 a second are in the drawn video, the "
-            f"speech and the true video alike; at least {SHORTEST} are needed"
+            f"speech and the true video alike; at least {shortest} are needed"
         )
     everything = np.arange(num_frames)
     seen = seen.taken(everything)
@@ -159,7 +161,8 @@ def _embeddings(
     videos = {"drawn": seen}
     if base is not None:
         videos["base"] = base
-        videos["static"] = base.taken(static(base.shape[:, 0])[:6])
+        shortest = max(judges.expert.frames, SYNCNET_FRAMES + 1)
+        videos["static"] = base.taken(static(base.shape[:, 0])[:shortest])
     found: dict[str, NDArray[np.float32]] = {}
     for name, video in videos.items():
         crops = list(video.crops)

@@ -346,7 +346,7 @@ def set_scores(measured: Sequence[Measured], rng: np.random.Generator) -> dict[s
 
     Returns:
         Where the pairs have a base: ``frechet_lips_drawn`` and ``frechet_lips_static``, the Frechet
-        distance of the expert's embedding of five lower half faces to that of the bases;
+        distance of the expert's embedding of lips to that of the bases;
         ``fid_drawn``, where the bases show the same persons, the same of the features of the
         network that was supplied;
         ``expert_pair_accuracy`` and ``expert_forced_choice``, how well the expert tells true speech

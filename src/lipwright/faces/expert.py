@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.errors import CheckpointError
 
-EXPERT_FRAMES = 5
+# Five frames are 16 columns of speech: `speech.expert_columns`, which this room cannot import.
+_WHOLE_FRAMES, _WHOLE_COLUMNS = 5, 16
 _BATCH = 64  # windows at a time, so that memory does not grow with the clip
 
 
@@ -27,7 +28,8 @@ class LandmarkExpert:
             num_threads: Threads to use.
 
         Raises:
-            CheckpointError: If the file is missing, damaged, or not such an expert.
+            CheckpointError: If the file is missing, damaged, or not such an expert, or looks at
+                another time than it hears.
         """
         model, metadata = read_onnx(path)
         names = {name for port in model.inputs for name in port.names}
@@ -42,19 +44,31 @@ class LandmarkExpert:
         self._lips = openvino_core().compile_model(lips, "CPU", options)
         shape = model.input("mel").partial_shape
         self._mel_shape = tuple(shape[axis].get_length() for axis in (1, 2, 3))
+        self._frames: int = model.input("motion").partial_shape[1].get_length()
+        columns = self._mel_shape[2]
+        if _WHOLE_FRAMES * columns != _WHOLE_COLUMNS * self._frames:
+            raise CheckpointError(
+                f"{path} looks at {self._frames} frames and hears {columns} columns, which is "
+                f"another time; give another file"
+            )
+
+    @property
+    def frames(self) -> int:
+        """Frames of a window, 25 a second; it hears 16 columns for every five."""
+        return self._frames
 
     def embed_lips(self, motion: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed every five frames that follow each other.
+        """Embed every window of frames that follow each other.
 
         Args:
             motion: ``(N, MOTION_LENGTH)`` of ``faces.motion.lip_motion``, 25 a second; N at least
-                five.
+                ``frames``.
 
         Returns:
-            ``(N - 4, E)`` float32 of unit length.
+            ``(N - frames + 1, E)`` float32 of unit length.
         """
-        windows = np.lib.stride_tricks.sliding_window_view(motion, EXPERT_FRAMES, axis=0)
-        taken = np.ascontiguousarray(windows.transpose(0, 2, 1))  # (N - 4, 5, M)
+        windows = np.lib.stride_tricks.sliding_window_view(motion, self.frames, axis=0)
+        taken = np.ascontiguousarray(windows.transpose(0, 2, 1))  # (N - F + 1, F, M)
         found = []
         for first in range(0, len(taken), _BATCH):
             batch = taken[first : first + _BATCH]
@@ -66,7 +80,7 @@ class LandmarkExpert:
         """Embed stretches of speech.
 
         Args:
-            windows: ``(W, 1, 80, 16)`` float32 in [-4, 4]: of five frames each.
+            windows: ``(W, 1, 80, 16 frames / 5)`` float32 in [-4, 4]: of ``frames`` frames each.
 
         Returns:
             ``(W, E)`` float32 of unit length.

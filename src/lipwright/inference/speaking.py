@@ -8,16 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.errors import NoFaceError
-from lipwright.faces.expert import EXPERT_FRAMES, LandmarkExpert
+from lipwright.faces.expert import LandmarkExpert
 from lipwright.faces.motion import lip_motion
 from lipwright.faces.people import Person, Sighting
-from lipwright.speech import EXPERT_LEAD, Mel, cut_windows, window_starts
+from lipwright.speech import (
+    EXPERT_FPS,
+    EXPERT_LEAD,
+    Mel,
+    cut_windows,
+    expert_columns,
+    window_starts,
+)
 
 log = logging.getLogger(__name__)
 
-EXPERT_FPS = 25
 MAX_SHIFT = 8  # frames to either side by which sound and picture of a video may be apart
-LEAST_WINDOWS = 15  # of a stretch that is listened to
+LEAST_FRAMES = 19  # of a stretch that is listened to, 25 a second
 LEAST_FIT = 0.05
 """Similarity above that of other shifts from which on somebody speaks; see :func:`fits`."""
 _MAX_HOLE = Fraction(1, 10)  # seconds between two frames of one stretch
@@ -66,18 +72,20 @@ def fit(person: Person, mel: Mel, expert: LandmarkExpert) -> tuple[float, int]:
     Returns:
         The fit, 0 for none and 1 at most, and from how many windows.
     """
+    columns = expert_columns(expert.frames)
     sums, counts = np.zeros(2 * MAX_SHIFT + 1), np.zeros(2 * MAX_SHIFT + 1)
     num_windows = 0
     for sighting in person.sightings:
-        for start, points in _stretches(sighting):
+        for start, points in _stretches(sighting, least=max(LEAST_FRAMES, expert.frames)):
             lips = expert.embed_lips(lip_motion(points))
             times = [
                 start + Fraction(index, EXPERT_FPS)
                 for index in range(-MAX_SHIFT, len(lips) + MAX_SHIFT)
             ]
             starts = window_starts(times, lead=EXPERT_LEAD)
-            speech = expert.embed_speech(cut_windows(mel, starts))
-            is_heard = (starts >= 0) & (starts < mel.shape[1])
+            speech = expert.embed_speech(cut_windows(mel, starts, length=columns))
+            middles = starts + columns // 2
+            is_heard = (middles >= 0) & (middles < mel.shape[1])
             for shift in range(len(sums)):
                 alike = (lips * speech[shift : shift + len(lips)]).sum(axis=1)
                 heard = is_heard[shift : shift + len(lips)]
@@ -90,14 +98,14 @@ def fit(person: Person, mel: Mel, expert: LandmarkExpert) -> tuple[float, int]:
     return float(alike.max() - np.median(alike)), num_windows
 
 
-def _stretches(sighting: Sighting) -> list[tuple[Fraction, NDArray[np.float32]]]:
-    """Stretches without holes, long enough, at 25 a second: where each starts, and its points."""
+def _stretches(sighting: Sighting, *, least: int) -> list[tuple[Fraction, NDArray[np.float32]]]:
+    """Stretches without holes, of so many frames at 25 a second: their starts, and their points."""
     times = np.array([float(time) for time in sighting.times])
     ends = np.flatnonzero(np.diff(times) > float(_MAX_HOLE)) + 1
     found = []
     for part in np.split(np.arange(len(times)), ends):
         num = int((times[part[-1]] - times[part[0]]) * EXPERT_FPS) + 1
-        if num < LEAST_WINDOWS + EXPERT_FRAMES - 1:
+        if num < least:
             continue
         asked = times[part[0]] + np.arange(num) / EXPERT_FPS
         points = sighting.points[part].reshape(len(part), -1)

@@ -50,7 +50,14 @@ class HearingConfig:
 class Hearing(nn.Module):
     """From speech to the motion of lips and jaw, of one moment or of many in a row."""
 
-    def __init__(self, config: HearingConfig) -> None:
+    def __init__(self, config: HearingConfig, *, numbers: int = ARTICULATION_LENGTH) -> None:
+        """Build it.
+
+        Args:
+            config: Its shape.
+            numbers: How many it gives of a moment; others than a generator's are for the expert
+                that hears with it, so no recipe can ask for them.
+        """
         super().__init__()
         w = config.hearing_width
         # Over bands and columns first: another voice has the same pattern on other bands.
@@ -65,7 +72,7 @@ class Hearing(nn.Module):
         self.head = nn.Sequential(
             nn.ReLU(), nn.Dropout(_DROPOUT), nn.Linear(w, w), nn.ReLU(),
         )  # fmt: skip
-        self.last = nn.Linear(w, ARTICULATION_LENGTH)
+        self.last = nn.Linear(w, numbers)
         self.config = config
 
     def forward(self, mel: Tensor) -> Tensor:
@@ -76,7 +83,7 @@ class Hearing(nn.Module):
 
         Returns:
             ``(B, T - columns + 1, A)``: how lips and jaw stand in the middle of each window, see
-            ``faces.motion.articulation``.
+            ``faces.motion.articulation``; or as many numbers as were asked for.
         """
         x = self.front(mel / 4)  # (B, 24, 10, T - 4)
         x = self.mix(x.flatten(1, 2))  # (B, w, T - 4)

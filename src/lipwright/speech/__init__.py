@@ -11,18 +11,23 @@ from lipwright.speech.stream import (
 )
 from lipwright.speech.windows import (
     ALIGNMENTS,
+    EXPERT_FPS,
     EXPERT_LEAD,
     FRAME_LEAD,
+    WHOLE_COLUMNS,
+    WHOLE_FRAMES,
     WINDOW_LENGTH,
     Alignment,
     aligned_starts,
     cut_windows,
+    expert_columns,
     frame_lead,
     window_starts,
 )
 
 __all__ = [
     "ALIGNMENTS",
+    "EXPERT_FPS",
     "EXPERT_LEAD",
     "FRAME_LEAD",
     "FRONT_END",
@@ -30,6 +35,8 @@ __all__ = [
     "MEL_RATE",
     "NUM_MELS",
     "SILENCE",
+    "WHOLE_COLUMNS",
+    "WHOLE_FRAMES",
     "WINDOW_LENGTH",
     "Alignment",
     "LiveWindows",
@@ -39,6 +46,7 @@ __all__ = [
     "activity_at",
     "aligned_starts",
     "cut_windows",
+    "expert_columns",
     "frame_lead",
     "live_window",
     "mel_spectrogram",

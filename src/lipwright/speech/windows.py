@@ -13,6 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lipwright.errors import ConfigError
 from lipwright.speech.mel import MEL_RATE, SILENCE, Mel
 
 WINDOW_LENGTH = 16  # columns a network sees at once: 0.2 s
@@ -20,8 +21,10 @@ WINDOW_LENGTH = 16  # columns a network sees at once: 0.2 s
 # first; the middle of a 40 ms frame is 1.6 columns after its time stamp: 7.5 - 1.6 = 5.9.
 FRAME_LEAD = 6
 _MIDDLE = Fraction(MEL_RATE, 50)  # columns from a frame's time stamp to the middle of its 40 ms
-EXPERT_LEAD = 0  # the expert's five frames span the same 0.2 s as its window
-
+EXPERT_LEAD = 0  # an expert's frames span the same time as its window
+EXPERT_FPS = 25  # frames a second that an expert looks at
+# The shortest time of whole frames and whole columns: 5 and 16, 0.2 s.
+WHOLE_FRAMES, WHOLE_COLUMNS = Fraction(EXPERT_FPS, MEL_RATE).as_integer_ratio()
 
 Alignment = Literal["centred", "trained", "released"]
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
@@ -60,6 +63,26 @@ def frame_lead(columns: int) -> int:
         6 for 16 columns, for example.
     """
     return floor(Fraction(columns - 1, 2) - _MIDDLE + Fraction(1, 2))
+
+
+def expert_columns(frames: int) -> int:
+    """Columns of the window of speech that lies exactly over some frames, 25 a second.
+
+    Args:
+        frames: How many: a multiple of five, for only then it is whole columns.
+
+    Returns:
+        16 for five frames, for example.
+
+    Raises:
+        ConfigError: If it is none, or below five.
+    """
+    if frames < WHOLE_FRAMES or frames % WHOLE_FRAMES:
+        raise ConfigError(
+            f"frames must be a multiple of {WHOLE_FRAMES}, which are {WHOLE_COLUMNS} columns of "
+            f"speech, got {frames}"
+        )
+    return frames // WHOLE_FRAMES * WHOLE_COLUMNS
 
 
 def window_starts(times: Iterable[Fraction], *, lead: int = FRAME_LEAD) -> NDArray[np.int64]:

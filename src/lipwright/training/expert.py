@@ -1,24 +1,28 @@
 """Train the lip-sync expert: which speech do these lips say?"""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lipwright.checkpoints import Metadata
 from lipwright.corpus import load_clips
 from lipwright.models.build import build_network, resolution_of, save_network
+from lipwright.models.motion_expert import MotionExpert
 from lipwright.training.engine import Engine
 from lipwright.training.loop import set_learning_rate
 from lipwright.training.losses import in_clip_contrastive_loss, sync_loss
+from lipwright.training.motion_windows import MotionWindows
 from lipwright.training.recipe import ExpertRecipe
 from lipwright.training.state import TrainState
-from lipwright.training.windows import Batch, ExpertWindows, MotionWindows, WindowConfig
+from lipwright.training.windows import Batch, ExpertWindows, WindowConfig
 
 WEIGHTS_NAME = "expert.safetensors"
 _EVALUATION_SEED = 977
+_TEMPO = 0.06  # largest change of tempo for the expert on landmarks, as a logarithm
 
 
 class ExpertTrainer:
@@ -35,10 +39,11 @@ class ExpertTrainer:
         if recipe.network.architecture == "compact":
             options["objective"] = recipe.objective
         self._options = options
-        self._sees_motion = recipe.network.architecture == "motion"
         self._engine = Engine(recipe.run)
         torch.manual_seed(recipe.data.seed)
-        network = build_network("expert", recipe.network.architecture, options)
+        expert = build_network("expert", recipe.network.architecture, options)
+        network = _OnStretches(expert) if isinstance(expert, MotionExpert) else expert
+        self._expert = expert
         optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=recipe.optimizer.learning_rate,
@@ -46,10 +51,10 @@ class ExpertTrainer:
             weight_decay=recipe.optimizer.weight_decay,
         )
         self._network, self._optimizer = self._engine.prepare(network, optimizer)
-        self.windows = self._windows("train", is_training=True)
-        self._held_out = self._windows("val", is_training=False)
+        self.windows = self._windows(is_training=True)
+        self._held_out = self._windows(is_training=False)
         self.state = TrainState(
-            networks={"expert": self._engine.unwrap(self._network)},
+            networks={"expert": self._expert},
             optimizers={"expert": self._optimizer},
             identity={
                 "kind": "expert",
@@ -58,7 +63,7 @@ class ExpertTrainer:
             },
         )
 
-    def _windows(self, split: str, *, is_training: bool) -> ExpertWindows | MotionWindows:
+    def _windows(self, *, is_training: bool) -> ExpertWindows | MotionWindows:
         data = self._recipe.data
         config = WindowConfig(
             resolution=resolution_of(self._options),
@@ -69,21 +74,21 @@ class ExpertTrainer:
             speaker_balance=data.speaker_balance if is_training else 1.0,
             puppet_share=data.puppet_share,
         )
-        clips = load_clips(
-            data.corpus,
-            "train" if split == "train" else "val",
+        per_clip = self._recipe.windows_per_clip
+        name: Literal["train", "val"] = "train" if is_training else "val"
+        if not isinstance(self._expert, MotionExpert):
+            return ExpertWindows(load_clips(data.corpus, name), config, windows_per_clip=per_clip)
+        return MotionWindows(
             # Puppets move and speak as their drivers do: to landmarks they are nothing new.
-            with_puppets=not self._sees_motion,
+            load_clips(data.corpus, name, with_puppets=False),
+            config,
+            frames=self._expert.config.frames,
+            windows_per_clip=per_clip,
+            tempo=_TEMPO if config.with_speech_changes else 0.0,
         )
-        windows = MotionWindows if self._sees_motion else ExpertWindows
-        return windows(clips, config, windows_per_clip=self._recipe.windows_per_clip)
-
-    def _lips(self, batch: Batch) -> Tensor:
-        """What the network sees of lips."""
-        return batch["motion"] if self._sees_motion else batch["faces"].float() / 255
 
     def step(self, batch: Batch) -> dict[str, float]:
-        """Learn from one batch of :class:`ExpertWindows`."""
+        """Learn from one batch of :class:`ExpertWindows` or :class:`MotionWindows`."""
         self._network.train()
         recipe = self._recipe
         rate = set_learning_rate(
@@ -101,15 +106,20 @@ class ExpertTrainer:
         }
 
     def _loss(self, batch: Batch, *, step: int) -> Tensor:
-        faces = self._lips(batch)
         if self._recipe.objective == "contrastive":
-            speech, lips = self._network(batch["mel"], faces)
-            return self._contrastive(speech, lips)
+            return self._contrastive(*self._embedded(batch))
+        faces = batch["faces"].float() / 255
         # Half in sync, half from another time of the same clip, alternating from step to step.
         in_sync = (torch.arange(len(faces), device=faces.device) + step) % 2  # (B,)
         mel = torch.where(in_sync.bool()[:, None, None, None], batch["mel"], batch["other_mel"])
         speech, lips = self._network(mel, faces)
         return sync_loss(speech, lips, in_sync.float())
+
+    def _embedded(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Speech and lips of all windows, each ``(B, E)``; those of a clip follow each other."""
+        seen = batch["motion"] if "motion" in batch else batch["faces"].float() / 255
+        speech, lips = self._network(batch["mel"], seen)
+        return speech.flatten(0, -2), lips.flatten(0, -2)
 
     def _contrastive(self, speech: Tensor, lips: Tensor) -> Tensor:
         return in_clip_contrastive_loss(
@@ -122,24 +132,34 @@ class ExpertTrainer:
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """On held-out speakers: how often true speech beats other speech of the same clip."""
-        network = self.state.networks["expert"].eval()
+        self._network.eval()
         true, other, losses = [], [], []
         for index in range(self._recipe.run.evaluate_batches):
             batch = self._engine.move(self._held_out.batch(index))
-            faces = self._lips(batch)
-            speech, lips = network(batch["mel"], faces)
-            other_speech, _ = network(batch["other_mel"], faces)
+            speech, lips = self._embedded(batch)
             true.append((speech * lips).sum(dim=1))
-            other.append((other_speech * lips).sum(dim=1))
+            other.append(self._off_sync(batch, speech, lips))
             losses.append(float(self._contrastive(speech, lips)))
         in_sync, off_sync = torch.cat(true).float(), torch.cat(other).float()
         return {
-            "held_out/forced_choice": float((in_sync > off_sync).float().mean()),
-            "held_out/pair_accuracy": _pair_accuracy(in_sync, off_sync),
+            "held_out/forced_choice": float((in_sync[:, None] > off_sync).float().mean()),
+            "held_out/pair_accuracy": pair_accuracy(in_sync, off_sync.flatten()),
             "held_out/cosine_in_sync": float(in_sync.mean()),
             "held_out/cosine_off_sync": float(off_sync.mean()),
             "held_out/contrastive": float(np.mean(losses)),
         }
+
+    def _off_sync(self, batch: Batch, speech: Tensor, lips: Tensor) -> Tensor:
+        """``(B, O)`` cosines of lips with speech of other times of their clip."""
+        if "other_mel" in batch:
+            other, _ = self._network(batch["other_mel"], batch["faces"].float() / 255)
+            cosines: Tensor = (other * lips).sum(dim=1, keepdim=True)
+            return cosines
+        per_clip = self._recipe.windows_per_clip
+        of_clips = speech.view(-1, per_clip, speech.shape[1])
+        table = lips.view_as(of_clips) @ of_clips.mT  # (clips, K, K)
+        is_own = torch.eye(per_clip, dtype=torch.bool, device=lips.device).expand_as(table)
+        return table[~is_own].view(-1, per_clip - 1)  # (B, K - 1)
 
     def sheet(self) -> NDArray[np.uint8] | None:
         """An expert draws nothing."""
@@ -162,10 +182,31 @@ class ExpertTrainer:
         )
 
 
-def _pair_accuracy(in_sync: Tensor, off_sync: Tensor) -> float:
-    """Share of pairs on the right side of the best single threshold on the cosine."""
+class _OnStretches(nn.Module):
+    """An expert on landmarks as it is trained, so that ``forward`` is what precision wraps."""
+
+    def __init__(self, expert: MotionExpert) -> None:
+        super().__init__()
+        self.expert = expert
+
+    def forward(self, mel: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+        """See :meth:`MotionExpert.pairs`."""
+        return self.expert.pairs(mel, motion)
+
+
+def pair_accuracy(in_sync: Tensor, off_sync: Tensor) -> float:
+    """Share of pairs on the right side of the best single threshold on the cosine.
+
+    Args:
+        in_sync: ``(P,)`` cosines of pairs that belong together.
+        off_sync: ``(Q,)`` cosines of pairs that do not.
+
+    Returns:
+        The mean of both kinds' shares, so that each kind weighs half; 0.5 is chance.
+    """
     candidates = torch.cat([in_sync, off_sync])
-    right = (in_sync[None] >= candidates[:, None]).float().mean(dim=1) + (
-        off_sync[None] < candidates[:, None]
-    ).float().mean(dim=1)
+    # At a threshold t a pair in sync is right from t on, another one below it.
+    num_missed = torch.searchsorted(in_sync.sort().values, candidates)
+    num_refused = torch.searchsorted(off_sync.sort().values, candidates)
+    right = 1 - num_missed / len(in_sync) + num_refused / len(off_sync)
     return float(right.max()) / 2

@@ -24,7 +24,15 @@ from lipwright.faces.points import MESH_INDICES, MIRROR, SHAPE_PAIRS
 from lipwright.models.articulated import ARTICULATION_LENGTH, Hearing, HearingConfig
 from lipwright.models.build import build_network, load_network, save_network
 from lipwright.models.motion_expert import MotionExpert
-from lipwright.speech import EXPERT_LEAD, MEL_RATE, SILENCE, cut_windows, frame_lead, window_starts
+from lipwright.speech import (
+    EXPERT_LEAD,
+    MEL_RATE,
+    SILENCE,
+    cut_windows,
+    expert_columns,
+    frame_lead,
+    window_starts,
+)
 from lipwright.training.average import running_mean
 from lipwright.training.distil import load_teacher, require_alike
 from lipwright.training.engine import Engine
@@ -44,8 +52,6 @@ from lipwright.training.windows import Batch, ClipDrawer, WindowConfig
 
 WEIGHTS_NAME = "hearing.safetensors"
 NUM_FRAMES = 60  # of a stretch of speech: 2.4 s
-_LENGTH = 5  # frames that the expert looks at
-_PITCH = 6  # frames from one of its windows to the next
 _EVALUATION_SEED = 977
 _ROUNDING = 0.6  # twentieths of the eye distance below which an error counts squared
 
@@ -133,8 +139,8 @@ class HearingWindows:
         Returns:
             ``mel`` ``(B, 1, 80, T)``; ``places`` ``(B, N)`` int64: which of the network's answers
             belongs to each of the N frames; ``articulation`` ``(B, N, A)``, see ``faces.motion``;
-            ``sync_mel`` ``(B, N / 6, 1, 80, 16)``, the unchanged speech of every sixth frame and
-            the four after it, for the expert.
+            ``sync_mel`` ``(B, 1, 80, 16 N / 5)``, the unchanged speech of the N frames, for the
+            expert.
 
         Raises:
             CorpusError: If a clip has no landmarks.
@@ -153,6 +159,7 @@ class HearingWindows:
         first = int(rng.integers(0, len(mouth) - NUM_FRAMES + 1))
         frames = [Fraction(i, CORPUS_FPS) for i in range(first, first + NUM_FRAMES)]
         starts = window_starts(frames, lead=frame_lead(self._columns))
+        of_expert = window_starts(frames[:1], lead=EXPERT_LEAD)
         changed = mel
         if self._drawer.config.with_speech_changes:
             changed = change_speech(mel, draw_speech_change(rng), rng)
@@ -160,7 +167,7 @@ class HearingWindows:
             "mel": cut_windows(changed, starts[:1], length=self._length)[0],
             "places": starts - starts[0],
             "articulation": mouth[first : first + NUM_FRAMES],
-            "sync_mel": cut_windows(mel, window_starts(frames[::_PITCH], lead=EXPERT_LEAD)),
+            "sync_mel": cut_windows(mel, of_expert, length=expert_columns(NUM_FRAMES))[0],
         }
 
     def _of(self, clip: PackReader) -> NDArray[np.float32]:
@@ -221,6 +228,11 @@ class HearingTrainer:
             raise ConfigError(
                 f"{path} holds a {meta.architecture} expert; what is heard are landmarks, which "
                 f"only a motion expert judges"
+            )
+        if expert.config.frames > NUM_FRAMES // 2:
+            raise ConfigError(
+                f"{path} looks at {expert.config.frames} frames; of a stretch of {NUM_FRAMES} that "
+                f"leaves too few windows to choose from: give one of at most {NUM_FRAMES // 2}"
             )
         self._temperature = float(meta.notes.get("temperature", 0.07))
         self._engine.place(expert.requires_grad_(False))
@@ -290,10 +302,12 @@ class HearingTrainer:
         assert self._expert is not None, "the recipe asks for one"  # noqa: S101
         # The expert knows motion against the median of a clip.
         centred = heard - heard.median(dim=1, keepdim=True).values
-        windows = centred.unfold(1, _LENGTH, _PITCH).transpose(2, 3)  # (B, K, 5, A)
-        speech, lips = self._expert(mel.flatten(0, 1), windows.flatten(0, 1))  # (B*K, E)
+        speech, lips = self._expert.pairs(mel, centred)  # (B, K, E)
         return in_clip_contrastive_loss(
-            speech, lips, windows_per_clip=windows.shape[1], temperature=self._temperature
+            speech.flatten(0, 1),
+            lips.flatten(0, 1),
+            windows_per_clip=lips.shape[1],
+            temperature=self._temperature,
         )
 
     @torch.no_grad()

@@ -18,8 +18,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from lipwright.corpus import CORPUS_FPS, Clips, PackReader
 from lipwright.errors import ConfigError, CorpusError
-from lipwright.faces.motion import lip_motion
-from lipwright.faces.points import MESH_INDICES
 from lipwright.speech import EXPERT_LEAD, FRAME_LEAD, cut_windows, window_starts
 from lipwright.training.augment import (
     PictureChange,
@@ -32,8 +30,6 @@ NUM_FRAMES = 5  # of a window: 0.2 s
 NUM_CANDIDATES = 12  # windows of speech among which the expert has to find the right one
 _MIN_APART = 5  # frames between two windows that shall not say the same
 _PITCH = NUM_FRAMES + 1  # frames from one window of a clip to the next, at least
-_FARTHER = (0.7, 1.4)  # range of factors on the motion of lips
-_TREMBLE = 0.05  # standard deviation of noise on it, in its own unit
 _SHORTEST = 2 * (NUM_FRAMES + _MIN_APART)  # frames of a clip that leave room for two windows
 Batch = dict[str, Tensor]
 
@@ -132,7 +128,7 @@ class ExpertWindows:
             ConfigError: If it does not.
             CorpusError: If no clip is long enough.
         """
-        _require_divisor(config, windows_per_clip)
+        require_divisor(config, windows_per_clip)
         self._drawer = ClipDrawer(
             clips, config, min_frames=max(_PITCH * windows_per_clip, _SHORTEST)
         )
@@ -166,64 +162,6 @@ class ExpertWindows:
             "faces": torch.from_numpy(np.stack(faces_rows)),
             "mel": torch.from_numpy(np.stack(mel)),
             "other_mel": torch.from_numpy(np.stack(other_mel)),
-        }
-
-
-class MotionWindows:
-    """Batches for the expert on landmarks: how five frames move, and windows of speech."""
-
-    def __init__(self, clips: Clips, config: WindowConfig, *, windows_per_clip: int) -> None:
-        """Prepare to draw.
-
-        Args:
-            clips: Where from; prepared with landmarks.
-            config: How; pictures are not looked at.
-            windows_per_clip: Windows taken from each clip drawn, at different times; divides the
-                batch size.
-
-        Raises:
-            ConfigError: If it does not.
-            CorpusError: If no clip is long enough.
-        """
-        _require_divisor(config, windows_per_clip)
-        self._drawer = ClipDrawer(
-            clips, config, min_frames=max(_PITCH * windows_per_clip, _SHORTEST)
-        )
-        self._windows_per_clip = windows_per_clip
-
-    def batch(self, step: int) -> Batch:
-        """Make one batch.
-
-        Args:
-            step: Its number.
-
-        Returns:
-            ``motion`` ``(B, 5, M)``, see ``faces.motion``; ``mel`` ``(B, 1, 80, 16)`` in sync with
-            it; ``other_mel`` the same from another time of the clip. Rows of a clip follow each
-            other.
-
-        Raises:
-            CorpusError: If a clip has no landmarks.
-        """
-        rng = self._drawer.rng(step)
-        config = self._drawer.config
-        motions, mels, others = [], [], []
-        for _ in range(config.batch_size // self._windows_per_clip):
-            clip = self._drawer.clip(rng)
-            motion = _lip_motion(clip)
-            if config.with_picture_changes:  # another way to move as far, and a tracker's noise
-                motion = motion * np.float32(rng.uniform(*_FARTHER))
-                motion = motion + rng.normal(0, _TREMBLE, motion.shape).astype(np.float32)
-            starts = _spread(clip.num_frames, self._windows_per_clip, rng)
-            apart = [_other_start(clip.num_frames, start, rng) for start in starts]
-            speech = self._drawer.speech(clip, [*starts, *apart], lead=EXPERT_LEAD, rng=rng)
-            motions.append(np.stack([motion[start : start + NUM_FRAMES] for start in starts]))
-            mels.append(speech[: len(starts)])
-            others.append(speech[len(starts) :])
-        return {
-            "motion": torch.from_numpy(np.concatenate(motions)),
-            "mel": torch.from_numpy(np.concatenate(mels)),
-            "other_mel": torch.from_numpy(np.concatenate(others)),
         }
 
 
@@ -295,21 +233,13 @@ class GeneratorWindows:
         return row
 
 
-def _require_divisor(config: WindowConfig, windows_per_clip: int) -> None:
+def require_divisor(config: WindowConfig, windows_per_clip: int) -> None:
+    """Raise a ConfigError if a batch is not of whole clips."""
     if config.batch_size % windows_per_clip:
         raise ConfigError(
             f"windows_per_clip must divide batch_size, got {windows_per_clip} and "
             f"{config.batch_size}"
         )
-
-
-def _lip_motion(clip: PackReader) -> NDArray[np.float32]:
-    points = clip.points
-    if points is None:
-        raise CorpusError(
-            f"{clip.path} has no landmarks; prepare the corpus again with --landmarks"
-        )
-    return lip_motion(points[:, list(MESH_INDICES)])
 
 
 def _articulation(clip: PackReader) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
