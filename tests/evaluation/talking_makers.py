@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipwright.media import VideoWriter
 
 SIDE = 240  # pixels
-NUM_FRAMES = 32
+NUM_FRAMES = 44
 NUM_SPOKEN = 20  # frames; then silence
 MOUTH = (124, 142)  # of the picture that is cut out of the photograph: where the gap begins
 GAP = 12  # pixels: at most

@@ -21,12 +21,12 @@ from lipwright.models.syncnet_v2 import SyncNetV2
 from lipwright.speech import mel_spectrogram
 
 Crops = list[NDArray[np.uint8]]
-NUM_FRAMES = 36  # more windows than are embedded at a time
+NUM_FRAMES = 46  # more windows than are embedded at a time
 
 
 @pytest.fixture(scope="module")
-def crops(pack_corpus: Path) -> Crops:
-    clip = PackReader(next(iter(sorted(pack_corpus.rglob("*.safetensors")))))
+def crops(long_corpus: Path) -> Crops:
+    clip = PackReader(next(iter(sorted(long_corpus.rglob("*.safetensors")))))
     return [clip.frame(index) for index in range(NUM_FRAMES)]
 
 
@@ -89,8 +89,8 @@ def test_syncnet_sees_whole_faces_blue_first(crops: Crops) -> None:
 def test_what_is_longer_is_cut(syncnet: Path, crops: Crops, speech: NDArray[np.float32]) -> None:
     judges: list[SyncJudge] = [SyncNetJudge(syncnet), ExpertJudge(model_path(DEFAULT_EXPERT))]
     for judge in judges:
-        short = judge.score(crops[:32], speech[: 32 * 640])
-        for more in (judge.score(crops, speech[: 32 * 640 + 639]), judge.score(crops[:32], speech)):
+        short = judge.score(crops[:42], speech[: 42 * 640])
+        for more in (judge.score(crops, speech[: 42 * 640 + 639]), judge.score(crops[:42], speech)):
             assert more.offset_frames == short.offset_frames
             # Only the end of the last window of speech may hear a little of what follows.
             assert more.distance == pytest.approx(short.distance, rel=0.02)

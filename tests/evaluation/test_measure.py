@@ -199,7 +199,7 @@ def test_a_base_whose_mouth_does_not_move_is_refused(judges: Judges, folder: Pat
     pair = Pair(name="a", face=true, speech=folder / "speech.wav", truth=true)
     blind = replace(judges, finder=StillPoints())
     with pytest.raises(EvaluationError, match=r"a: the mouth in .*true\.mp4' does not move"):
-        measure(pair, true, folder / "still.jpg", judges=blind, max_frames=30)
+        measure(pair, true, folder / "still.jpg", judges=blind, max_frames=42)
 
 
 def test_a_video_without_a_face_is_refused(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lipwright.checkpoints import DEFAULT_EXPERT, DEFAULT_MODEL, model_path
-from lipwright.errors import CheckpointError, NoFaceError
+from lipwright.errors import CheckpointError, ConfigError, NoFaceError
 from lipwright.faces.appearance import APPEARANCE_LENGTH
 from lipwright.faces.expert import LandmarkExpert
 from lipwright.faces.motion import MOTION_LENGTH
@@ -135,15 +135,22 @@ def test_one_person_is_taken_without_listening_and_nobody_is_an_error() -> None:
 def test_the_shipped_expert_embeds_on_the_unit_sphere_whatever_the_batch() -> None:
     expert = LandmarkExpert(model_path(DEFAULT_EXPERT))
     rng = np.random.default_rng(0)
-    motion = rng.normal(size=(80, MOTION_LENGTH)).astype(np.float32)
+    motion = rng.normal(size=(110, MOTION_LENGTH)).astype(np.float32)
     lips = expert.embed_lips(motion)
-    assert np.linalg.norm(lips, axis=1) == pytest.approx(np.ones(81 - expert.frames), abs=1e-3)
+    assert np.linalg.norm(lips, axis=1) == pytest.approx(np.ones(111 - expert.frames), abs=1e-3)
     window = motion[65 : 65 + expert.frames]
     assert expert.embed_lips(window)[0] == pytest.approx(lips[65], abs=1e-4)
     windows = rng.uniform(-4, 4, (70, 1, 80, expert_columns(expert.frames))).astype(np.float32)
     speech = expert.embed_speech(windows)
     assert speech.shape == (70, lips.shape[1])
     assert expert.embed_speech(windows[66:67])[0] == pytest.approx(speech[66], abs=1e-4)
+
+
+def test_fewer_frames_than_it_looks_at_are_refused() -> None:
+    expert = LandmarkExpert(model_path(DEFAULT_EXPERT))
+    motion = np.zeros((expert.frames - 1, MOTION_LENGTH), dtype=np.float32)
+    with pytest.raises(ConfigError, match=f"looks at {expert.frames} frames, got {len(motion)}"):
+        expert.embed_lips(motion)
 
 
 def test_another_network_is_no_expert() -> None:

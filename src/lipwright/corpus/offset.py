@@ -219,7 +219,9 @@ class MotionOffsetMeter:
             CheckpointError: If the file is not such an expert.
         """
         self._expert = LandmarkExpert(path, num_threads=num_threads)
-        self._landmarker = Landmarker(model_path(DEFAULT_LANDMARKS), num_threads=num_threads)
+        self._landmarker = Landmarker(
+            model_path(DEFAULT_LANDMARKS), num_threads=num_threads, with_mirror=True
+        )
 
     @property
     def frames(self) -> int:

@@ -91,13 +91,14 @@ def expert_accuracy(
     num_right = dict.fromkeys(moves, 0)
     for index in range(len(clips)):
         clip = clips.open(index)
-        crops = [clip.frame(number) for number in range(clip.num_frames)]
-        speech, lips = expert.embed(crops, clip.mel)
-        if len(lips) <= MAX_SHIFT + reach:
+        needed = MAX_SHIFT + reach + expert.frames
+        if clip.num_frames < needed:
             raise CorpusError(
                 f"{clip.path} has {clip.num_frames} frames; to find offsets when the sound is "
-                f"moved by {reach}, {MAX_SHIFT + reach + expert.frames} are needed"
+                f"moved by {reach}, {needed} are needed"
             )
+        crops = [clip.frame(number) for number in range(clip.num_frames)]
+        speech, lips = expert.embed(crops, clip.mel)
         in_sync, off_sync = pair_cosines(speech, lips, num_pairs=pairs_per_clip, rng=rng)
         true.append(in_sync)
         other.append(off_sync)

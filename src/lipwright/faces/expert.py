@@ -10,7 +10,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from lipwright.checkpoints import openvino_core, read_onnx
-from lipwright.errors import CheckpointError
+from lipwright.errors import CheckpointError, ConfigError
 
 # Five frames are 16 columns of speech: `speech.expert_columns`, which this room cannot import.
 _WHOLE_FRAMES, _WHOLE_COLUMNS = 5, 16
@@ -66,7 +66,12 @@ class LandmarkExpert:
 
         Returns:
             ``(N - frames + 1, E)`` float32 of unit length.
+
+        Raises:
+            ConfigError: If there are too few frames.
         """
+        if len(motion) < self.frames:
+            raise ConfigError(f"the expert looks at {self.frames} frames, got {len(motion)}")
         windows = np.lib.stride_tricks.sliding_window_view(motion, self.frames, axis=0)
         taken = np.ascontiguousarray(windows.transpose(0, 2, 1))  # (N - F + 1, F, M)
         found = []
