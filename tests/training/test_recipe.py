@@ -12,15 +12,14 @@ from lipwright.training.recipe import ExpertRecipe, GeneratorRecipe, Term, load_
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 EXPERTS = sorted(RECIPES.glob("*_expert.toml"))
-TEACHERS = sorted(RECIPES.glob("*_teacher.toml"))
-DRAWINGS = sorted(RECIPES.glob("*_drawing*.toml"))
+DRAWINGS = sorted(RECIPES.glob("*drawing*.toml"))
 HEARINGS = sorted(RECIPES.glob("*_hearing.toml"))
 GENERATORS = sorted(path for path in RECIPES.glob("*_generator*.toml"))
 
 MINIMAL = 'expert = "e"\n[data]\ncorpus = "c"\n[run]\nsteps = 5\n'
 
 
-@pytest.mark.parametrize("path", [*EXPERTS, *TEACHERS], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERTS, ids=lambda path: path.stem)
 def test_every_expert_recipe_is_read_and_its_network_built(path: Path) -> None:
     recipe = load_recipe(path, ExpertRecipe)
     build_network("expert", recipe.network.architecture, recipe.network.options)
@@ -51,14 +50,15 @@ def test_every_hearing_recipe_is_read_and_its_network_built(path: Path) -> None:
 
 
 def test_all_recipes_are_there() -> None:
-    assert {path.stem for path in (*TEACHERS, *DRAWINGS, *HEARINGS)} == {
+    assert {path.stem for path in (*DRAWINGS, *HEARINGS)} == {
         "default_drawing",
         "default_drawing_detail",
         "default_drawing_light",
         "default_hearing",
+        "drawing_last",
+        "drawing_long",
         "lipwright_tiny_drawing",
         "lipwright_tiny_hearing",
-        "motion_teacher",
     }
     assert {path.stem for path in EXPERTS} == {
         "default_expert",
