@@ -28,6 +28,7 @@ from lipwright.media import SPEECH_RATE, read_frames, read_speech
 PAUSE = 1.5  # seconds
 SETTLED = 0.35  # seconds of the pause's start that a mouth may use to close; as many at its end
 FPS = 25
+_FRAME = 400  # samples: 25 ms
 
 
 def main() -> None:
@@ -72,10 +73,7 @@ def main() -> None:
 def with_pause(before: Path, after: Path, out: Path) -> float:
     """Write both speeches with a pause between; say when it begins."""
     first, second = read_speech(before), read_speech(after)
-    levels = np.sqrt((first[: first.size // 400 * 400].reshape(-1, 400) ** 2).mean(axis=1))
-    room = float(np.percentile(levels, 5))
-    noise = np.random.default_rng(0).standard_normal(round(PAUSE * SPEECH_RATE))
-    samples = np.concatenate([first, (room * noise).astype(np.float32), second])
+    samples = np.concatenate([first, room_of(first, round(PAUSE * SPEECH_RATE)), second])
     with av.open(str(out), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=SPEECH_RATE, layout="mono")
         pcm = (np.clip(samples, -1, 1) * 32767).astype(np.int16)[None]
@@ -84,6 +82,18 @@ def with_pause(before: Path, after: Path, out: Path) -> float:
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return first.size / SPEECH_RATE
+
+
+def room_of(speech: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """Noise of so many samples, as loud and of the same colour as a recording's quietest moments."""
+    window = np.hanning(_FRAME)
+    frames = speech[: speech.size // _FRAME * _FRAME].reshape(-1, _FRAME)
+    levels = (frames**2).mean(axis=1)
+    quiet = np.abs(np.fft.rfft(frames[levels <= np.percentile(levels, 10)] * window)) ** 2
+    spectrum = np.sqrt(quiet.mean(axis=0) / (window**2).sum())
+    white = np.fft.rfft(np.random.default_rng(0).standard_normal(length))
+    places = np.linspace(0, 1, white.size), np.linspace(0, 1, spectrum.size)
+    return np.fft.irfft(white * np.interp(*places, spectrum), length).astype(np.float32)
 
 
 def openings(video: Path, landmarker: Landmarker) -> NDArray[np.float64]:
