@@ -85,7 +85,7 @@ def with_pause(before: Path, after: Path, out: Path) -> float:
 
 
 def room_of(speech: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """Noise of so many samples, as loud and of the same colour as a recording's quietest moments."""
+    """Noise as loud, and of the same colour, as a recording's quietest moments."""
     window = np.hanning(_FRAME)
     frames = speech[: speech.size // _FRAME * _FRAME].reshape(-1, _FRAME)
     levels = (frames**2).mean(axis=1)
