@@ -28,7 +28,7 @@ def clips(astronaut: NDArray[np.uint8], demo_speech: Path, tmp_path: Path) -> Pa
         speech=demo_speech,
         preset="ultrafast",
     ) as writer:
-        for index in range(26):
+        for index in range(42):
             pixels = astronaut[5:245, 100:340].copy()
             pixels[136 : 140 + int(rng.integers(12)), 110:138] = 40
             writer.write(pixels, Fraction(index, 25))
