@@ -25,7 +25,8 @@ from lipwright.corpus import CORPUS_FPS, CROP_MARGIN, load_split
 from lipwright.corpus.offset import Offset, OffsetMeter, open_meter
 from lipwright.corpus.sources import ClipSource, find_clips
 from lipwright.evaluation import compare_motion
-from lipwright.faces import FaceMesh, Mtcnn, crop_face, track_face, widen
+from lipwright.evaluation.observe import MeshPoints
+from lipwright.faces import Mtcnn, crop_face, track_face, widen
 from lipwright.media import SPEECH_RATE, read_frames, read_speech, retime
 from lipwright.speech import mel_spectrogram
 
@@ -42,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rule = load_split(arguments.split)
     clips = [clip for clip in find_clips([arguments.corpus]) if rule.split(clip.clip) == "val"]
-    mesh, detector = FaceMesh(arguments.landmarks), Mtcnn(min_face=0.15)
+    mesh, detector = MeshPoints(arguments.landmarks), Mtcnn(min_face=0.15)
     meter = open_meter(model_path(DEFAULT_EXPERT))
     print("| rendered | expert's offset, mean | its confidence, mean | correlation, mean |")
     print("|---|---|---|---|")
