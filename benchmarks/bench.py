@@ -3,7 +3,6 @@
     python benchmarks/bench.py                       # engines, whole jobs against the codec, stages
     python benchmarks/bench.py --check               # and fail if a ratio has grown by a quarter
     python benchmarks/bench.py --only memory         # 1 and 10 minutes of 1080p: takes long
-    python benchmarks/bench.py --only memory --minutes 0.5 2
     python benchmarks/bench.py --model MINE.onnx
 
 A job is compared with merely transcoding its source: decode, x264 at the same settings, AAC, by the
@@ -73,9 +72,7 @@ def main() -> None:
     parser.add_argument("--only", choices=TABLES, action="append")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument(
-        "--minutes", type=float, nargs="+", default=MINUTES, help="of the jobs of 'memory'"
-    )
+    parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES)  # of 'memory'
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--keep", action="store_true", help="write the ratios as the new baseline")
     parser.add_argument("--job", nargs=4, help=argparse.SUPPRESS)

@@ -13,11 +13,9 @@ from lipwright.conversion.export import export_onnx
 from lipwright.conversion.quantise import MARGIN, quantise
 from lipwright.faces.points import EYE_CORNERS, NUM_LANDMARKS
 from lipwright.inference.openvino_backend import (
-    BOUND,
     compile_graph,
-    graph_difference,
-    graph_inputs,
 )
+from lipwright.inference.parity import BOUND, graph_difference, graph_inputs
 from lipwright.models.articulated import ArticulatedGenerator
 from lipwright.models.build import build_network, save_network
 

@@ -25,6 +25,14 @@ def test_views_move_and_grow_with_the_box() -> None:
         assert np.allclose(2 * small + 10, large, atol=1e-3)
 
 
+def test_the_mean_of_all_looks_is_taken() -> None:
+    views = Views(6)
+    found = views.mean(lambda view: view, BOX)
+    assert np.allclose(found, np.mean(views.of(BOX), axis=0))
+    assert found.dtype == np.float32
+    assert np.abs(found - BOX).max() > 0.1
+
+
 def test_no_view_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         Views(0)

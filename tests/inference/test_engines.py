@@ -18,7 +18,8 @@ from lipwright.inference.backend import Precision
 from lipwright.inference.engines import int8_beside, open_generator
 from lipwright.inference.machine import Machine
 from lipwright.inference.onnxruntime_backend import onnxruntime_devices
-from lipwright.inference.openvino_backend import BOUND, compiled_folder, graph_difference
+from lipwright.inference.openvino_backend import compiled_folder
+from lipwright.inference.parity import BOUND, graph_difference
 
 PLAIN, BF16, INT8 = ("avx2",), ("avx2", "avx512_bf16"), ("avx2", "avx512_bf16", "vnni")
 

@@ -19,7 +19,8 @@ from lipwright.conversion.export import export_onnx
 from lipwright.faces.points import LIPS, NUM_LANDMARKS
 from lipwright.inference import OpenVinoGenerator
 from lipwright.inference.backend import LANDMARKS, prepare_faces
-from lipwright.inference.openvino_backend import graph_inputs, graph_ports, told_landmarks
+from lipwright.inference.openvino_backend import graph_ports, told_landmarks
+from lipwright.inference.parity import graph_inputs
 from lipwright.models.build import build_network, save_network
 
 NUM = 3

@@ -12,8 +12,8 @@ from lipwright.corpus import load_clips
 from lipwright.errors import ConfigError, CorpusError
 from lipwright.faces.motion import MOTION_POINTS
 from lipwright.faces.points import LIPS, MIRROR
-from lipwright.models.articulated import ARTICULATION_LENGTH
 from lipwright.models.build import build_network, save_network
+from lipwright.models.hearing import ARTICULATION_LENGTH
 from lipwright.training.hearing import (
     NUM_FRAMES,
     HearingRecipe,

@@ -13,9 +13,9 @@ from lipwright.models.articulated import (
     ArticulatedConfig,
     ArticulatedGenerator,
     Drawing,
-    Hearing,
 )
 from lipwright.models.build import load_network, save_network
+from lipwright.models.hearing import Hearing
 
 
 def join_generator(hearing: Path, drawings: Sequence[Path], out: Path) -> Metadata:

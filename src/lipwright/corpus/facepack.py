@@ -75,8 +75,7 @@ class ManyViews:
 
     def solid(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`SolidFinder`."""
-        looks = [self._mesh.solid(frame, view) for view in self._views.of(box)]
-        return np.asarray(np.mean(looks, axis=0), dtype=np.float32)
+        return self._views.mean(lambda view: self._mesh.solid(frame, view), box)
 
 
 def label_face(

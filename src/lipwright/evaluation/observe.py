@@ -44,8 +44,7 @@ class OwnPoints:
 
     def points(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`PointFinder`."""
-        looks = [self._network.find(frame, view).points for view in self._views.of(box)]
-        return np.asarray(np.mean(looks, axis=0), dtype=np.float32)
+        return self._views.mean(lambda view: self._network.find(frame, view).points, box)
 
 
 class MeshPoints:
@@ -58,8 +57,8 @@ class MeshPoints:
 
     def points(self, frame: NDArray[np.uint8], box: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`PointFinder`."""
-        looks = [self._network.points(frame, view) for view in self._views.of(box)]
-        return np.asarray(np.mean(looks, axis=0), dtype=np.float32)[list(MESH_INDICES)]
+        points = self._views.mean(lambda view: self._network.points(frame, view), box)
+        return points[list(MESH_INDICES)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

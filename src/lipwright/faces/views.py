@@ -1,5 +1,7 @@
 """Look at one face from several boxes: what looks differ in is no part of the face."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,3 +49,19 @@ class Views:
             widen((box + side * [right, down, right, down]).astype(np.float32), size)
             for right, down, size in self._views
         ]
+
+    def mean(
+        self,
+        look: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        box: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Look from every box, and take the mean.
+
+        Args:
+            look: What is seen from a box; of the same shape each time.
+            box: ``(4,)`` the face's own.
+
+        Returns:
+            float32 of that shape.
+        """
+        return np.asarray(np.mean([look(view) for view in self.of(box)], axis=0), dtype=np.float32)

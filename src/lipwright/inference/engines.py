@@ -26,15 +26,12 @@ from lipwright.inference.onnxruntime_backend import (
     onnxruntime_devices,
 )
 from lipwright.inference.openvino_backend import (
-    BOUND,
-    COMPARISON,
-    NUM_COMPARED,
     OpenVinoGenerator,
     compiled_folder,
     cpu_capabilities,
-    graph_difference,
     openvino_version,
 )
+from lipwright.inference.parity import BOUND, COMPARISON, NUM_COMPARED, graph_difference
 from lipwright.inference.torch_backend import TorchDevice, TorchGenerator, torch_devices
 
 log = logging.getLogger(__name__)

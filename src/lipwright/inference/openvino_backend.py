@@ -7,19 +7,18 @@ for longest go when all together grow too large.
 A generator that moves pixels has to find the landmarks of its reference. Whoever knows them already
 draws with the graph but for that part: see :func:`told_landmarks`.
 
-A reduced precision is compared with fp32 before it is trusted: see :func:`graph_difference`. Of a
+A reduced precision is compared with fp32 before it is trusted: see ``inference.parity``. Of a
 generator that moves pixels, bf16 spares what computes places: see :func:`with_places_in_full`.
 """
 
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
@@ -29,10 +28,8 @@ from openvino.passes import ConstantFolding, Manager
 from lipwright.checkpoints import openvino_core, read_onnx
 from lipwright.errors import CheckpointError
 from lipwright.faces import CropRule
-from lipwright.faces.points import NUM_LANDMARKS
 from lipwright.inference.backend import (
     LANDMARKS,
-    GeneratorRecord,
     Precision,
     Shape,
     finish_faces,
@@ -40,7 +37,6 @@ from lipwright.inference.backend import (
     network_inputs,
     prepare_faces,
 )
-from lipwright.inference.machine import available_cores
 from lipwright.inference.sized_graph import SizedGraph
 from lipwright.speech import Alignment
 
@@ -49,21 +45,6 @@ log = logging.getLogger(__name__)
 MAX_COMPILED_BYTES = 512 * 2**20  # of all compiled networks that are kept: some 30 of 96 px
 # Of the arithmetic where nothing is quantised: an int8 graph carries its int8 within itself.
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-
-BOUND = 2e-2
-"""How far a reduced precision may be from fp32, of values in [0, 1]."""
-# Rows at a time: kernels are chosen by batch size, so each size can go wrong by itself. Those that
-# are compiled are 1 and 8; the others are made up of them.
-_BATCHES = (1, 3, 5, 8, 15, 32)
-NUM_COMPARED = sum(_BATCHES)
-_SEED = 96
-# Sizes of memory that is filled with NaN and freed before every batch, in numbers: oneDNN's bf16
-# convolutions read memory that is not theirs on very narrow maps, which only shows there.
-_POISONED = (10_000, 300_000, 2_000_000)
-_NUM_POISONED = 8  # of each size
-COMPARISON = "4"
-"""Version of the comparison, to be changed with its rows and with how graphs are compiled: older
-verdicts do not count."""
 
 
 class OpenVinoGenerator:
@@ -293,62 +274,6 @@ def compiled_folder(parent: Path, key: str, *, max_bytes: int = MAX_COMPILED_BYT
     return folder
 
 
-def graph_difference(candidate: Path, precision: Precision, reference: Path) -> float:
-    """Largest difference of what a graph draws in a precision from what fp32 draws.
-
-    The 64 rows are made from a fixed seed: random speech, and smooth pictures in the colours of
-    faces, on which the ranges of int8 hold. Freed memory is filled with NaN before each batch. A
-    graph that may be told landmarks is compared both ways.
-
-    Args:
-        candidate: The graph, as .onnx or int8 .xml.
-        precision: To run it in.
-        reference: The graph that runs in fp32.
-
-    Returns:
-        Of any value of any row; NaN if one is none, infinite if the two are different networks.
-
-    Raises:
-        CheckpointError: If a file is damaged or holds something else.
-    """
-    graphs = []
-    for path in (reference, candidate):
-        model, metadata = read_onnx(path)
-        graphs.append((model, graph_record(metadata, graph_ports(model), path)))
-    (plain, record), (reduced, other) = graphs
-    if record != other:
-        return float("inf")
-    worst = _difference(plain, reduced, precision, record)
-    plain_told, reduced_told = told_landmarks(plain), told_landmarks(reduced)
-    if plain_told is None or reduced_told is None:
-        return worst if plain_told is reduced_told else float("inf")
-    told = _difference(plain_told, reduced_told, precision, record)
-    return float(np.maximum(worst, told))  # NaN stays NaN
-
-
-def _difference(
-    plain: ov.Model, reduced: ov.Model, precision: Precision, record: GeneratorRecord
-) -> float:
-    """Largest difference of two graphs; they are told landmarks where they ask for them."""
-    threads = available_cores()
-    _poison_memory()
-    networks = [
-        sized_graph(plain, "fp32", num_threads=threads),
-        sized_graph(reduced, precision, num_threads=threads),
-    ]
-    is_told = any(LANDMARKS in port.names for port in plain.inputs)
-    rng, worst = np.random.default_rng(_SEED), 0.0
-    for mel, faces in graph_inputs(record.resolution, record.columns):
-        places = rng.uniform(0.2, 0.8, (len(mel), NUM_LANDMARKS, 2)).astype(np.float32)
-        drawn = []
-        for network in networks:
-            _poison_memory()
-            batches = network_inputs(record, faces, mel, None, places if is_told else None)
-            drawn.append(np.concatenate([network(batch) for batch in batches]))
-        worst = float(np.maximum(worst, np.abs(drawn[0] - drawn[1]).max()))
-    return worst
-
-
 def _name(op: ov.Node) -> str:
     return str(op.get_friendly_name())
 
@@ -400,40 +325,3 @@ def _make_room(parent: Path, keep: Path, max_bytes: int) -> None:
         if folder != keep:
             shutil.rmtree(folder, ignore_errors=True)
             total -= num_bytes
-
-
-def _poison_memory() -> None:
-    """Leave NaN in memory that is free."""
-    for size in _POISONED:
-        arrays = [np.full(size, np.nan, dtype=np.float32) for _ in range(_NUM_POISONED)]
-        del arrays
-
-
-def graph_inputs(
-    resolution: int, columns: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Batches of mel ``(B, 1, 80, columns)`` and faces ``(B, 6, R, R)``, the same every time."""
-    rng = np.random.default_rng(_SEED)
-    for count in _BATCHES:
-        mel = rng.uniform(-4, 4, (count, 1, 80, columns)).astype(np.float32)
-        yield mel, np.stack([_face_pair(rng, resolution) for _ in range(count)])
-
-
-def _face_pair(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """``(6, R, R)``: a smooth picture in colours of skin, without its lower half and shifted."""
-    red = rng.uniform(0.35, 0.75)
-    tone = red * np.array([1, rng.uniform(0.6, 0.85), rng.uniform(0.4, 0.75)])
-    light = 1 + 0.15 * _waves(rng, 3, size) + 0.06 * _waves(rng, 8, size)
-    y, x = np.mgrid[0:size, 0:size] / size
-    for cx, cy, width, depth in ((0.33, 0.36, 0.09, 0.5), (0.67, 0.36, 0.09, 0.5)):
-        light *= 1 - depth * np.exp(-(((x - cx) / width) ** 2) - ((y - cy) / 0.04) ** 2)  # eyes
-    light *= 1 - 0.35 * np.exp(-(((x - 0.5) / 0.15) ** 2) - ((y - 0.74) / 0.05) ** 2)  # mouth
-    picture = np.clip(tone[:, None, None] * light, 0, 1)
-    target = np.roll(picture, 1, axis=2)
-    target[:, size // 2 :] = 0
-    return np.concatenate([target, picture]).astype(np.float32)
-
-
-def _waves(rng: np.random.Generator, cells: int, size: int) -> NDArray[np.float64]:
-    coarse = rng.standard_normal((cells, cells))
-    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC))

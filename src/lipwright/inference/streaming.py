@@ -29,8 +29,8 @@ from lipwright.inference.utterance import Utterance
 from lipwright.media import NativeFrame, encodable, read_native
 
 # Frames that wait between two stages. Drawing takes a batch at a time: with room for a batch and a
-# half before it and a batch behind it, neither neighbour waits for that (a tenth of the time, at
-# 1280x720 on two cores; more room gains nothing).
+# half before it and a batch behind it, neither neighbour waits for that (with room for four, at
+# 1280x720 on two cores, a job took a tenth longer; with more room it takes as long).
 FOLLOW_AHEAD = BATCH_SIZE + BATCH_SIZE // 2
 DRAWN_AHEAD = BATCH_SIZE
 TAIL_BYTES = 256 * 2**20  # of frames kept to continue a video under a longer speech

@@ -17,8 +17,6 @@ from lipwright.models.articulated import (
     ArticulatedGenerator,
     Drawing,
     DrawingConfig,
-    Hearing,
-    HearingConfig,
 )
 from lipwright.models.compact import (
     CompactExpert,
@@ -31,6 +29,7 @@ from lipwright.models.discriminator import (
     CompactDiscriminatorConfig,
     QualityDiscriminator,
 )
+from lipwright.models.hearing import Hearing, HearingConfig
 from lipwright.models.landmarks import LandmarkConfig, LandmarkNet
 from lipwright.models.motion_expert import MotionExpert, MotionExpertConfig
 from lipwright.models.patches import PatchDiscriminator, PatchDiscriminatorConfig

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lipwright.errors import ConfigError
-from lipwright.models.articulated import Hearing, HearingConfig
+from lipwright.models.hearing import Hearing, HearingConfig
 from lipwright.speech import WHOLE_COLUMNS, WHOLE_FRAMES, expert_columns
 
 _NEIGHBOURS = 3  # frames that the first layer looks at

@@ -21,8 +21,8 @@ from lipwright.corpus import CORPUS_FPS, Clips, PackReader, load_clips
 from lipwright.errors import ConfigError, CorpusError
 from lipwright.faces.motion import MOTION_POINTS, articulation
 from lipwright.faces.points import MESH_INDICES, MIRROR, SHAPE_PAIRS
-from lipwright.models.articulated import ARTICULATION_LENGTH, Hearing, HearingConfig
 from lipwright.models.build import build_network, load_network, save_network
+from lipwright.models.hearing import ARTICULATION_LENGTH, Hearing, HearingConfig
 from lipwright.models.motion_expert import MotionExpert
 from lipwright.speech import (
     EXPERT_LEAD,
