@@ -233,7 +233,7 @@ def test_the_command_tells_what_became_of_each_and_leaves_with_one(
 def test_an_interrupt_stops_all_jobs_and_leaves_nothing_half_written(
     astronaut_file: Path, demo_speech: Path, tmp_path: Path
 ) -> None:
-    write_sound(tmp_path / "long.wav", np.tile(read_speech(demo_speech), 12))
+    write_sound(tmp_path / "long.wav", np.tile(read_speech(demo_speech), 60))
     rows = [f'[[job]]\nface = "{astronaut_file}"\nout = "{name}.mp4"\n' for name in "abc"]
     (tmp_path / "jobs.toml").write_text('[defaults]\nspeech = "long.wav"\n' + "".join(rows))
     process = subprocess.Popen(  # noqa: S603 - this very program
