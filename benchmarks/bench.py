@@ -134,7 +134,12 @@ def engines(model: str) -> Table:
     table: Table = [["engine", "precision", "one at a time", "eight", "sixteen"]]
     for device, precision in (("cpu", "fp32"), ("cpu", "bf16"), ("cpu", "int8")):
         try:
-            backend, choice = open_generator(path, device=device, precision=precision)  # type: ignore[arg-type]
+            backend, choice = open_generator(
+                path,
+                device=device,  # type: ignore[arg-type]
+                precision=precision,  # type: ignore[arg-type]
+                whole=False,
+            )
         except LipwrightError as err:
             table.append(["OpenVINO", precision, str(err).split(";")[0], "", ""])
             continue
@@ -258,7 +263,7 @@ def stages(folder: Path, model: str) -> Table:
     CPU time is that of all threads of the process, so it does not depend on what else the machine
     does as much as the clock's does; stages run side by side in a job.
     """
-    backend, _ = open_generator(runnable_model(model))
+    backend, _ = open_generator(runnable_model(model), whole=False)
     eyes = NativeEyes(Mtcnn(), Landmarker(model_path(DEFAULT_LANDMARKS)), min_face=0.1)
     columns = []
     for name, (width, height) in SIZES.items():

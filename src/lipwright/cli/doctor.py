@@ -136,7 +136,7 @@ def diagnose(model: str, *, seconds: float) -> Diagnosis:
         CheckpointError: If the model is unknown or damaged.
     """
     path = runnable_model(model)
-    backend, choice = open_generator(path)
+    backend, choice = open_generator(path, whole=False)
     backends: dict[str, tuple[GeneratorBackend, int]] = {
         f"{choice.device} {choice.precision}": (backend, choice.batch_size)
     }
@@ -144,7 +144,7 @@ def diagnose(model: str, *, seconds: float) -> Diagnosis:
     for precision in get_args(Precision):
         if f"cpu {precision}" not in backends:
             try:
-                other, how = open_generator(path, device="cpu", precision=precision)
+                other, how = open_generator(path, device="cpu", precision=precision, whole=False)
                 backends[f"cpu {precision}"] = (other, how.batch_size)
             except LipwrightError as err:
                 left_out[precision] = str(err)

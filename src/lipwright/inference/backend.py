@@ -78,7 +78,8 @@ class GeneratorBackend(Protocol):
                 their sides, where they are known: they spare looking for them.
 
         Returns:
-            ``(B, R, R, 3)`` float32 RGB in [0, 1].
+            ``(B, R, R, 3)`` float32 RGB in [0, 1]. Of a backend that was not opened for all of the
+            picture, the upper half may be the target's.
         """
         ...
 

@@ -98,6 +98,7 @@ def open_generator(
     device: DeviceChoice = "auto",
     precision: PrecisionChoice = "auto",
     num_threads: int | None = None,
+    whole: bool = True,
 ) -> tuple[GeneratorBackend, EngineChoice]:
     """Open a generator in the engine that suits this machine, or in the one that is asked for.
 
@@ -108,6 +109,8 @@ def open_generator(
         precision: ``auto`` takes the fastest of int8, bf16 and fp32 that this CPU has arithmetic
             for and that draws what fp32 draws.
         num_threads: Of the CPU; by default as many as the cores that this process may use.
+        whole: Whether all of the picture is wanted. If not, an engine may save the work for the
+            upper half and return the target's.
 
     Returns:
         The generator, and what was chosen.
@@ -135,7 +138,7 @@ def open_generator(
             return _open_onnxruntime(path, "cuda", precision, num_threads=num_threads)
         except ConfigError as err:
             _warn_once(f"{err}; going on with the CPU")
-    return _open_openvino(path, precision, num_threads=num_threads)
+    return _open_openvino(path, precision, num_threads=num_threads, whole=whole)
 
 
 def require_engine(device: str, precision: str) -> None:
@@ -214,7 +217,7 @@ def _open_onnxruntime(
 
 
 def _open_openvino(
-    path: Path, precision: PrecisionChoice, *, num_threads: int | None
+    path: Path, precision: PrecisionChoice, *, num_threads: int | None, whole: bool
 ) -> tuple[GeneratorBackend, EngineChoice]:
     graph = _graph_for(path, precision)
     choice = _choice(
@@ -227,6 +230,7 @@ def _open_openvino(
         precision=graph.precision,
         num_threads=choice.threads,
         cache=None if parent is None else compiled_folder(parent, key),
+        whole=whole,
     )
     return backend, choice
 

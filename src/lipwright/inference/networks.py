@@ -48,7 +48,7 @@ class Models:
         """As given."""
         self._loading = Lock()
         self._file: Path | None = None
-        self._generators: dict[PrecisionChoice, tuple[GeneratorBackend, EngineChoice]] = {}
+        self._generators: dict[tuple[str, bool], tuple[GeneratorBackend, EngineChoice]] = {}
         self._detectors: Pool[float, Mtcnn] = Pool(lambda min_face: Mtcnn(min_face=min_face))
         self._landmarkers = Pool(Landmarker)
         self._restorers: dict[Path, Restorer] = {}
@@ -70,7 +70,8 @@ class Models:
         """The generator and what it runs in, once its licence is accepted.
 
         Args:
-            mode: Of the job: a released one is drawn in fp32 if no precision is asked for.
+            mode: Of the job: a released one is drawn whole, and in fp32 if no precision is asked
+                for; in the default one only what is drawn of the lower half of a crop is used.
 
         Raises:
             LicenceError: If the licence was not accepted.
@@ -79,16 +80,20 @@ class Models:
             MissingExtraError: If the engine that is asked for is not installed.
         """
         options = self.options
-        is_plain = mode == "released" and options.precision == "auto"
+        whole = mode == "released"
+        is_plain = whole and options.precision == "auto"
         precision: PrecisionChoice = "fp32" if is_plain else options.precision
+        key = precision, whole
         file = self.find()
         with self._loading:
-            if precision not in self._generators:
+            if key not in self._generators:
                 _require_licence(self.name, file, accept=options.accept_licence)
-                backend, engine = open_generator(file, device=options.device, precision=precision)
+                backend, engine = open_generator(
+                    file, device=options.device, precision=precision, whole=whole
+                )
                 log.info("%s runs in %s", self.name, engine)
-                self._generators[precision] = TakingTurns(backend), engine
-            return self._generators[precision]
+                self._generators[key] = TakingTurns(backend), engine
+            return self._generators[key]
 
     def warm(self, min_face: float) -> None:
         """Load what sees faces, so that no job waits for it.

@@ -37,6 +37,7 @@ from lipwright.inference.backend import (
     network_inputs,
     prepare_faces,
 )
+from lipwright.inference.lower_half import draws_lower_half
 from lipwright.inference.sized_graph import SizedGraph
 from lipwright.speech import Alignment
 
@@ -57,6 +58,7 @@ class OpenVinoGenerator:
         precision: Precision = "fp32",
         num_threads: int | None = None,
         cache: Path | None = None,
+        whole: bool = True,
     ) -> None:
         """Load and compile the network.
 
@@ -68,6 +70,7 @@ class OpenVinoGenerator:
             num_threads: Threads to use; all by default.
             cache: Folder to keep the compiled network in, see :func:`compiled_folder`; compiled
                 anew each time by default.
+            whole: Whether the upper half of the picture is drawn, too; see :func:`sized_graph`.
 
         Raises:
             CheckpointError: If the file is damaged or holds something else.
@@ -93,7 +96,7 @@ class OpenVinoGenerator:
         self._record = record
         self._model, self._told = model, told_landmarks(model)
         self._compiled = partial(
-            sized_graph, precision=precision, num_threads=num_threads, cache=cache
+            sized_graph, precision=precision, num_threads=num_threads, cache=cache, whole=whole
         )
         self._networks: dict[bool, SizedGraph] = {}
         self._network(is_told=self._told is not None)  # mostly they are known
@@ -151,9 +154,23 @@ def sized_graph(
     *,
     num_threads: int | None = None,
     cache: Path | None = None,
+    whole: bool = True,
 ) -> SizedGraph:
-    """A generator for the CPU, compiled for the batches that come; see :func:`compile_graph`."""
-    compiled = partial(compile_graph, precision=precision, num_threads=num_threads, cache=cache)
+    """A generator for the CPU, compiled for the batches that come.
+
+    Args:
+        model: See :func:`compile_graph`.
+        precision: See there.
+        num_threads: See there.
+        cache: See there.
+        whole: Whether the upper half of the picture is drawn, too, or taken from the target; see
+            :func:`~lipwright.inference.lower_half.draws_lower_half`.
+    """
+
+    def compiled(sized: ov.Model) -> ov.CompiledModel:
+        drawing = sized if whole else draws_lower_half(sized)
+        return compile_graph(drawing, precision, num_threads=num_threads, cache=cache)
+
     return SizedGraph(model, compiled, output="drawn")
 
 
