@@ -20,7 +20,7 @@ import torch
 
 from lipwright import sync
 from lipwright.checkpoints import DEFAULT_MODEL
-from lipwright.inference.painter import BATCH_SIZE
+from lipwright.inference.backend import BATCH_SIZE
 from lipwright.media import VideoWriter, probe, read_frames
 from lipwright.models.build import load_network, resolution_of
 

@@ -16,6 +16,7 @@ from lipwright.media import SPEECH_RATE, read_speech
 FPS = 25
 NOISE = 1.5  # levels of 255: a camera in good light
 _PERIOD = 4.0  # seconds in which the head sways once
+_ENCODED = 56  # seconds that are encoded, a whole number of sways; from there on they come again
 
 
 def write_scene(path: Path, *, width: int, height: int, seconds: float, seed: int = 0) -> Path:
@@ -31,6 +32,12 @@ def write_scene(path: Path, *, width: int, height: int, seconds: float, seed: in
     Returns:
         The file.
     """
+    if seconds > _ENCODED:
+        part = path.with_name(f"part-{path.name}")
+        write_scene(part, width=width, height=height, seconds=_ENCODED, seed=seed)
+        _repeat(part, path, num_frames=round(seconds * FPS))
+        part.unlink()
+        return path
     picture = _portrait(width, height)
     rng = np.random.default_rng(seed)
     grain = [rng.normal(0, NOISE, picture.shape).astype(np.float32) for _ in range(8)]
@@ -46,6 +53,26 @@ def write_scene(path: Path, *, width: int, height: int, seconds: float, seed: in
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def _repeat(part: Path, path: Path, *, num_frames: int) -> None:
+    """Write the packets of a video over and over until there are enough."""
+    num_written = 0
+    with av.open(str(path), "w") as container:
+        stream = None
+        while num_written < num_frames:
+            start = num_written
+            with av.open(str(part)) as source:
+                pictures = source.streams.video[0]
+                stream = stream or container.add_stream_from_template(pictures)
+                for packet in source.demux(pictures):
+                    if packet.size == 0 or num_written == num_frames:
+                        break
+                    ticks = round(start / FPS / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    packet.stream = stream
+                    container.mux(packet)
+                    num_written += 1
 
 
 def write_speech(source: Path, path: Path, *, seconds: float) -> Path:

@@ -1,8 +1,11 @@
 """A face is followed frame by frame: rarely looked for, bridged, smoothed, never across a cut."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import ceil
+from weakref import ReferenceType, ref
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from lipwright.faces.follow import (
 from lipwright.faces.landmarks import FaceLandmarks
 from lipwright.faces.points import FIVE_POINTS, NUM_LANDMARKS
 from lipwright.faces.shots import ShotDetector
+from lipwright.faces.track import SMOOTHING
 from lipwright.faces.tracker import CONFIRMED_IN_A_ROW
 
 # Eyes, nose and corners of the mouth from the middle of the crop, in units of the crop rule.
@@ -221,6 +225,26 @@ def test_frames_come_out_with_a_bounded_delay() -> None:
     for number, _ in enumerate(follow_face(counting(), FakeEyes(), FollowConfig())):
         delays.append(taken - number)
     assert max(delays) <= 11  # 0.36 s of smoothing ahead
+
+
+def test_frames_that_came_out_are_let_go() -> None:
+    given: list[ReferenceType[Scene]] = []
+
+    def scenes() -> Iterator[tuple[Scene, Fraction]]:
+        for index in range(150):
+            scene = at(200 + index % 7)
+            given.append(ref(scene))
+            yield scene, Fraction(index, 25)
+            del scene
+
+    eyes = FakeEyes()
+    eyes.looks = eyes.close_looks = deque(maxlen=0)  # type: ignore[assignment]
+    held = [
+        sum(each() is not None for each in given)
+        for _ in follow_face(scenes(), eyes, FollowConfig())
+    ]
+    ahead = ceil(3 * SMOOTHING * 25)  # of the smoothing
+    assert max(held) <= ahead + 4
 
 
 def test_a_video_without_faces_comes_out_as_it_is() -> None:

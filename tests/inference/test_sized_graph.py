@@ -6,7 +6,8 @@ import pytest
 from openvino import opset13 as ops
 
 from lipwright.checkpoints import openvino_core
-from lipwright.inference.sized_graph import FEWEST, USUAL, SizedGraph
+from lipwright.inference.backend import BATCH_SIZE
+from lipwright.inference.sized_graph import SizedGraph
 
 
 def graph(rows: int) -> ov.Model:
@@ -29,21 +30,32 @@ class Compiler:
         return openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
-@pytest.mark.parametrize("num", [1, 2, FEWEST - 1, FEWEST, USUAL, USUAL + 1, 2 * USUAL + FEWEST])
+@pytest.mark.parametrize(
+    "num", [1, 2, BATCH_SIZE - 1, BATCH_SIZE, BATCH_SIZE + 1, 3 * BATCH_SIZE - 1]
+)
 def test_any_number_of_rows_gives_what_each_row_gives_alone(num: int) -> None:
     given = np.random.default_rng(num).normal(size=(num, 3)).astype(np.float32)
     drawn = SizedGraph(graph(-1), Compiler(), output="drawn")({"given": given})
     assert drawn == pytest.approx(2 * given + given.mean(axis=1, keepdims=True), abs=1e-6)
 
 
-def test_it_is_compiled_for_the_usual_number_and_for_one_only_once_few_come() -> None:
+def test_where_few_rows_come_from_the_beginning_each_is_drawn_alone() -> None:
     compiler = Compiler()
     network = SizedGraph(graph(-1), compiler, output="drawn")
-    network({"given": np.ones((2 * USUAL + FEWEST, 3), dtype=np.float32)})
-    assert compiler.sizes == [USUAL]
-    network({"given": np.ones((FEWEST - 1, 3), dtype=np.float32)})
+    assert compiler.sizes == [BATCH_SIZE]
     network({"given": np.ones((1, 3), dtype=np.float32)})
-    assert compiler.sizes == [USUAL, 1]
+    network({"given": np.ones((BATCH_SIZE - 1, 3), dtype=np.float32)})
+    assert compiler.sizes == [BATCH_SIZE, 1]
+
+
+def test_the_few_rows_of_an_end_are_filled_up() -> None:
+    compiler = Compiler()
+    network = SizedGraph(graph(-1), compiler, output="drawn")
+    network({"given": np.ones((BATCH_SIZE, 3), dtype=np.float32)})
+    end = np.arange(6, dtype=np.float32).reshape(2, 3)
+    expected = 2 * end + end.mean(axis=1, keepdims=True)
+    assert network({"given": end}) == pytest.approx(expected)
+    assert compiler.sizes == [BATCH_SIZE]
 
 
 def test_a_graph_that_takes_one_row_is_left_as_it_is() -> None:
@@ -63,7 +75,7 @@ def test_the_model_given_still_takes_any_number() -> None:
 
 def test_what_was_drawn_is_not_overwritten_by_the_next_call() -> None:
     network = SizedGraph(graph(-1), Compiler(), output="drawn")
-    first = network({"given": np.ones((USUAL, 3), dtype=np.float32)})
+    first = network({"given": np.ones((BATCH_SIZE, 3), dtype=np.float32)})
     kept = first.copy()
-    network({"given": np.zeros((USUAL, 3), dtype=np.float32)})
+    network({"given": np.zeros((BATCH_SIZE, 3), dtype=np.float32)})
     assert np.array_equal(first, kept)

@@ -25,7 +25,8 @@ from lipwright.errors import ConfigError, LipwrightError
 from lipwright.faces import Mtcnn
 from lipwright.faces.follow import LOOK_EVERY
 from lipwright.faces.landmarks import Landmarker
-from lipwright.inference.backend import GeneratorBackend, Precision, to_pixels
+from lipwright.faces.points import NUM_LANDMARKS
+from lipwright.inference.backend import BATCH_SIZE, GeneratorBackend, Precision, to_pixels
 from lipwright.inference.engines import (
     TITLES,
     EngineChoice,
@@ -137,15 +138,13 @@ def diagnose(model: str, *, seconds: float) -> Diagnosis:
     """
     path = runnable_model(model)
     backend, choice = open_generator(path, whole=False)
-    backends: dict[str, tuple[GeneratorBackend, int]] = {
-        f"{choice.device} {choice.precision}": (backend, choice.batch_size)
-    }
+    backends = {f"{choice.device} {choice.precision}": backend}
     left_out: dict[str, str] = {}
     for precision in get_args(Precision):
         if f"cpu {precision}" not in backends:
             try:
-                other, how = open_generator(path, device="cpu", precision=precision, whole=False)
-                backends[f"cpu {precision}"] = (other, how.batch_size)
+                other, _ = open_generator(path, device="cpu", precision=precision, whole=False)
+                backends[f"cpu {precision}"] = other
             except LipwrightError as err:
                 left_out[precision] = str(err)
     core_share = _core_share()
@@ -171,7 +170,7 @@ def _core_share() -> float:
     return round((time.process_time() - worked) / (time.perf_counter() - started), 2)
 
 
-def _measured(backends: dict[str, tuple[GeneratorBackend, int]], seconds: float) -> Rates:
+def _measured(backends: dict[str, GeneratorBackend], seconds: float) -> Rates:
     share = seconds / (len(backends) + 4)
     frame = _picture(HEIGHT, WIDTH)
     detector = Mtcnn()
@@ -179,7 +178,7 @@ def _measured(backends: dict[str, tuple[GeneratorBackend, int]], seconds: float)
     native = encodable(native_still(frame))
     x0, y0 = (WIDTH - _FACE_SIZE) / 2, (HEIGHT - _FACE_SIZE) / 2
     square = np.array([x0, y0, x0 + _FACE_SIZE, y0 + _FACE_SIZE], dtype=np.float32)
-    size = next(iter(backends.values()))[0].resolution
+    size = next(iter(backends.values())).resolution
 
     def cut_and_paste() -> int:
         face = rgb_region(native, square, size=size)
@@ -191,10 +190,7 @@ def _measured(backends: dict[str, tuple[GeneratorBackend, int]], seconds: float)
         eyes.detect(native)
         return 1
 
-    generator = {
-        name: _rate(_drawing(backend, batch_size), share)
-        for name, (backend, batch_size) in backends.items()
-    }
+    generator = {name: _rate(_drawing(backend), share) for name, backend in backends.items()}
     decode, encode = _codec_rates(2 * share)
     return Rates(
         generator=generator,
@@ -205,15 +201,16 @@ def _measured(backends: dict[str, tuple[GeneratorBackend, int]], seconds: float)
     )
 
 
-def _drawing(backend: GeneratorBackend, batch_size: int) -> Callable[[], int]:
-    """Draws a batch each time, and says how many faces that is."""
-    faces = np.stack([_picture(backend.resolution, backend.resolution)] * batch_size)
+def _drawing(backend: GeneratorBackend) -> Callable[[], int]:
+    """Draws a batch each time as a job does, and says how many faces that is."""
+    faces = np.stack([_picture(backend.resolution, backend.resolution)] * BATCH_SIZE)
     rng = np.random.default_rng(0)
-    windows = rng.uniform(-4, 4, (batch_size, 1, 80, backend.columns)).astype(np.float32)
+    windows = rng.uniform(-4, 4, (BATCH_SIZE, 1, 80, backend.columns)).astype(np.float32)
+    points = rng.uniform(0.2, 0.8, (BATCH_SIZE, NUM_LANDMARKS, 2)).astype(np.float32)
 
     def draw() -> int:
-        to_pixels(backend.draw(faces, faces, windows))
-        return batch_size
+        to_pixels(backend.draw(faces, faces, windows, landmarks=points))
+        return BATCH_SIZE
 
     return draw
 

@@ -6,10 +6,11 @@ ahead, and as long as a gap may last that is bridged. Nothing else is kept, howe
 Several followers share one pass of frames, one look of the detector, and no face.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import tee
+from itertools import islice
 from typing import Generic, TypeVar
 
 from lipwright.errors import ConfigError
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 F = TypeVar("F")
+T = TypeVar("T")
 
 LOOK_EVERY = 6  # frames between two looks of the detector while the face is tracked
 
@@ -163,12 +165,32 @@ def _followed(
     config: FollowConfig,
 ) -> Iterator[FollowedPeople[F]]:
     # One branch per person, and one for the shots; who waits longest says how much is kept.
-    plain, *branches = tee(_seen(frames, eyes, describe, who, config), len(who) + 1)
+    plain, *branches = _branches(_seen(frames, eyes, describe, who, config), len(who) + 1)
     steady = [_steady(branch, index, config) for index, branch in enumerate(branches)]
     for each in zip(*steady, strict=True):
         shot, _ = next(plain)
         first = each[0]
         yield FollowedPeople(frame=first.frame, time=first.time, faces=_apart(each), shot=shot)
+
+
+def _branches(items: Iterator[T], num: int) -> list[Iterator[T]]:
+    """Iterators that each give all items; only what one of them has yet to give is kept.
+
+    ``itertools.tee`` lets go of what all have given in blocks of 57 items: a second of pictures.
+    """
+    waiting: list[deque[T]] = [deque() for _ in range(num)]
+
+    def branch(own: deque[T]) -> Iterator[T]:
+        while True:
+            if not own:
+                for item in islice(items, 1):
+                    for each in waiting:
+                        each.append(item)
+            if not own:
+                return
+            yield own.popleft()
+
+    return [branch(own) for own in waiting]
 
 
 def _steady(

@@ -16,6 +16,11 @@ from lipwright.speech import ALIGNMENTS, FRONT_END, NUM_MELS, WINDOW_LENGTH, Ali
 
 T = TypeVar("T", bound=str)
 Precision = Literal["fp32", "bf16", "int8"]
+# The same on every machine, for the first picture of a person is chosen among those of a batch. On
+# two cores a face costs 8 % more in fours than in eights, which is 1 % of a job; but with half as
+# many frames on their way, a job is as fast and takes 50 MB less at 1920x1080.
+BATCH_SIZE = 4
+"""Faces that a job draws at a time."""
 AMPLITUDE = "amplitude"
 """Name of the input that says how far the mouth moves."""
 LANDMARKS = "landmarks"

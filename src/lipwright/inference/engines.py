@@ -59,8 +59,6 @@ class EngineChoice:
     """Of its arithmetic."""
     threads: int
     """Of the CPU that it may use."""
-    batch_size: int
-    """Faces to draw at a time, so that all threads have work."""
     reason: str
     """Why, in words."""
 
@@ -252,7 +250,6 @@ def _choice(
         device=device,
         precision=precision,
         threads=threads,
-        batch_size=min(max(8, 2 * threads), 32),
         reason=reason,
     )
 

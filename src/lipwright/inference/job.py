@@ -204,6 +204,11 @@ class Job:
         return self.info.fps if self.info.fps >= SLOWEST_FPS else STILL_FPS
 
     @property
+    def frame_bytes(self) -> int:
+        """Of one frame in memory, about: no common format takes more than three a pixel."""
+        return self.info.width * self.info.height * 3
+
+    @property
     def segment(self) -> tuple[Fraction, Fraction] | None:
         """Part of the source that is to change, from and to in seconds; None for all of it."""
         return parse_segment(self.options.segment)

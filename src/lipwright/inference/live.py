@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.errors import ConfigError
-from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.backend import BATCH_SIZE, GeneratorBackend
 from lipwright.inference.joining import Joiner
 from lipwright.inference.live_face import IdleFace, PreparedFace
 from lipwright.inference.pace import Clock, Pace
-from lipwright.inference.painter import BATCH_SIZE
 from lipwright.inference.reference import landmarks_of, middle
 from lipwright.media import SPEECH_RATE, Frame, NativeFrame
 from lipwright.media.native_rgb import rgb

@@ -16,10 +16,9 @@ from lipwright.errors import ConfigError, NoFaceError
 from lipwright.faces import CropRule, Mtcnn
 from lipwright.faces.follow import Eyes, Face, FollowConfig, Followed, follow_face
 from lipwright.faces.landmarks import Landmarker
-from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.backend import BATCH_SIZE, GeneratorBackend
 from lipwright.inference.job import STILL_FPS, SyncOptions
 from lipwright.inference.joining import RollKeeper
-from lipwright.inference.painter import BATCH_SIZE
 from lipwright.inference.reference import FaceView, Reference, ReferenceKeeper, face_view
 from lipwright.inference.schedule import to_and_fro
 from lipwright.inference.sight import NativeEyes

@@ -1,6 +1,7 @@
 """Draw the mouths of frames, some at a time, and join them with their frames."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.faces.follow import Face, FollowedPeople
-from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.backend import BATCH_SIZE, GeneratorBackend
 from lipwright.inference.job import Reason, SyncOptions
 from lipwright.inference.joining import Joiner, RollKeeper
 from lipwright.inference.presence import Presence
@@ -29,7 +30,6 @@ from lipwright.media import NativeFrame
 
 log = logging.getLogger(__name__)
 
-BATCH_SIZE = 8  # frames drawn at a time
 LARGEST_FACE = 3  # sides of what the generator draws; from there on the mouth looks soft
 _FROM_BEST: tuple[Reason, ...] = ("synced", "hidden", "no speech", "no face")
 _SourceFrame = FollowedPeople[NativeFrame]
@@ -69,20 +69,26 @@ class Painter:
         self._minds_size = restorer is None
 
     def paint(self, shown: Iterator[Shown[_SourceFrame]]) -> Iterator[Drawn]:
-        """Draw frames in order."""
-        while batch := list(islice(shown, BATCH_SIZE)):
-            self._tell_size([face for one in batch for face in one.source.faces if face])
-            frames = [one.source.frame.at(one.time) for one in batch]
-            reasons: list[set[Reason]] = [set() for _ in batch]
-            for role, actor in enumerate(self._actors):
-                scenes = [
-                    _Scene(at=one.time, shot=one.source.shot, face=one.source.faces[role])
-                    for one in batch
-                ]
-                for place, reason in enumerate(actor.play(frames, scenes)):
-                    reasons[place].add(reason)
-            for frame, each in zip(frames, reasons, strict=True):
-                yield Drawn(frame, next(reason for reason in _FROM_BEST if reason in each))
+        """Draw frames in order; what was handed on is not kept while the next ones come."""
+        while drawn := deque(self._painted(list(islice(shown, BATCH_SIZE)))):
+            while drawn:
+                yield drawn.popleft()
+
+    def _painted(self, batch: Sequence[Shown[_SourceFrame]]) -> list[Drawn]:
+        self._tell_size([face for one in batch for face in one.source.faces if face])
+        frames = [one.source.frame.at(one.time) for one in batch]
+        reasons: list[set[Reason]] = [set() for _ in batch]
+        for role, actor in enumerate(self._actors):
+            scenes = [
+                _Scene(at=one.time, shot=one.source.shot, face=one.source.faces[role])
+                for one in batch
+            ]
+            for place, reason in enumerate(actor.play(frames, scenes)):
+                reasons[place].add(reason)
+        return [
+            Drawn(frame, next(reason for reason in _FROM_BEST if reason in each))
+            for frame, each in zip(frames, reasons, strict=True)
+        ]
 
     def _tell_size(self, faces: Sequence[Face]) -> None:
         """Say once that a face is much larger than what is drawn of it."""

@@ -91,13 +91,12 @@ def stream_moments(stage: Stage, moments: Sequence[Fraction]) -> Generator[Drawn
 def _painted(stage: Stage, shown: Iterator[Shown[SourceFrame]]) -> Generator[Drawn, None, None]:
     utterances = [role.utterance for role in stage.roles]
     painter = Painter(utterances, stage.backend, stage.job.options, restorer=stage.restorer)
-    return painted_ahead(shown, painter)
+    return painted_ahead(stage.job, shown, painter)
 
 
 def _followed_from(stage: Stage, schedule: Schedule, start: Fraction) -> Iterator[SourceFrame]:
     """The source, its faces followed from a little before a moment, or before its end."""
-    info = stage.job.info
-    that_fit = max(GLANCE_FRAMES, TAIL_BYTES // (info.width * info.height * 3))
+    that_fit = max(GLANCE_FRAMES, TAIL_BYTES // stage.job.frame_bytes)
     num_before = schedule.tail + min(round(LEAD_SECONDS * stage.job.fps), that_fit)
     frames = iter(source_frames(stage.job, schedule))
     held: deque[_Timed] = deque()

@@ -1,8 +1,8 @@
 """Run an OpenVINO graph at the batch sizes that it was compiled for, whatever comes.
 
 A graph whose shapes are all known runs a quarter faster than one that takes any batch, and draws
-the same: 3.8 ms a face instead of 4.8 in bf16 on Zen 5, for the generator that ships. Compiling
-it once more, for one row, takes as long as drawing some twenty: worth it where few come at a time.
+the same. Compiling it once more, for one row, takes as long as drawing some twenty and memory, too:
+worth it where few come at a time from the beginning, as live, but not for the end of a video.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,20 +11,19 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-USUAL = 8  # rows: what the offline flow draws at a time
-FEWEST = 4  # rows that are filled up to that; fewer are drawn one by one
+from lipwright.inference.backend import BATCH_SIZE
 
 Inputs = Mapping[str, NDArray[np.float32]]
 """Name of each input of a graph -> its rows."""
 
 
 class SizedGraph:
-    """A graph that draws, compiled for `USUAL` rows and, once that is needed, for one."""
+    """A graph that draws, compiled for `BATCH_SIZE` rows and, if that is needed, for one."""
 
     def __init__(
         self, model: ov.Model, compiled: Callable[[ov.Model], ov.CompiledModel], *, output: str
     ) -> None:
-        """Compile the graph for `USUAL` rows, or for one where it takes no more.
+        """Compile the graph for `BATCH_SIZE` rows, or for one where it takes no more.
 
         Args:
             model: Stays as it is.
@@ -34,7 +33,8 @@ class SizedGraph:
         self._model, self._compile, self._output = model, compiled, output
         self._networks: dict[int, ov.CompiledModel] = {}
         self._is_single = any(port.partial_shape[0].is_static for port in model.inputs)
-        self._network(1 if self._is_single else USUAL)
+        self._come_in_batches = False
+        self._network(1 if self._is_single else BATCH_SIZE)
 
     def __call__(self, inputs: Inputs) -> NDArray[np.float32]:
         """Draw.
@@ -46,9 +46,10 @@ class SizedGraph:
             As many rows.
         """
         num = len(next(iter(inputs.values())))
+        self._come_in_batches |= num >= BATCH_SIZE
+        size = BATCH_SIZE if self._come_in_batches and not self._is_single else 1
         drawn, start = [], 0
         while start < num:
-            size = 1 if self._is_single or num - start < FEWEST else USUAL
             rows = {name: _filled(array[start:], size) for name, array in inputs.items()}
             result = self._network(size)(rows, share_inputs=True)[self._output]
             drawn.append(result[: num - start])

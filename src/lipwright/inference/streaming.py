@@ -18,9 +18,9 @@ from lipwright.faces.eyes import KnowingEyes
 from lipwright.faces.follow import FollowConfig, FollowedPeople, follow_people
 from lipwright.inference.absence import with_absences
 from lipwright.inference.ahead import run_ahead
-from lipwright.inference.backend import GeneratorBackend
+from lipwright.inference.backend import BATCH_SIZE, GeneratorBackend
 from lipwright.inference.job import Job, Outcome
-from lipwright.inference.painter import BATCH_SIZE, Drawn, Painter
+from lipwright.inference.painter import Drawn, Painter
 from lipwright.inference.restore import Restorer
 from lipwright.inference.schedule import TAIL_SECONDS, Joint, Schedule, Shown, looped, show
 from lipwright.inference.tally import Tally
@@ -28,13 +28,16 @@ from lipwright.inference.trackcache import TrackCache, Wanted
 from lipwright.inference.utterance import Utterance
 from lipwright.media import NativeFrame, encodable, read_native
 
-# Frames that wait between two stages. Drawing takes a batch at a time: with room for a batch and a
-# half before it and a batch behind it, neither neighbour waits for that (with room for four, at
-# 1280x720 on two cores, a job took a tenth longer; with more room it takes as long).
-FOLLOW_AHEAD = BATCH_SIZE + BATCH_SIZE // 2
-DRAWN_AHEAD = BATCH_SIZE
+# Frames that wait between two stages, and their bytes. Drawing takes a batch at a time: with room
+# for two before it and behind it, neither neighbour waits for that (more room gains nothing). The
+# larger frames are, the more everything waits for the encoder: at 1920x1080 four are enough
+# behind it.
+FOLLOW_AHEAD, FOLLOW_BYTES = 2 * BATCH_SIZE, 48 * 2**20
+DRAWN_AHEAD, DRAWN_BYTES = 2 * BATCH_SIZE, 24 * 2**20
 TAIL_BYTES = 256 * 2**20  # of frames kept to continue a video under a longer speech
-_CLAIM_MARGIN = Fraction(3, 10)  # seconds by which a video may be shorter than it claims
+# Seconds of a video's end that are kept even if it claims to be as long as the speech: it may be
+# shorter, and is then continued.
+_CLAIM_MARGIN = Fraction(1, 10)
 _LEAD_SECONDS = Fraction(1)  # before a segment that are looked at
 _BEYOND = Fraction(10**9)  # seconds: after the end of every video
 _DISSOLVE_SECONDS = Fraction(8, 25)  # of a loop's end into its start
@@ -84,7 +87,7 @@ def stream_job(
     painter = Painter([role.utterance for role in roles], backend, job.options, restorer=restorer)
     shown = _shown(with_absences(followed, job), job, schedule)
     tally = Tally(job.fps)
-    with closing(painted_ahead(shown, painter)) as drawn:
+    with closing(painted_ahead(job, shown, painter)) as drawn:
         for frame in drawn:
             tally.add(frame.frame.time, frame.reason)
             yield frame
@@ -92,19 +95,24 @@ def stream_job(
 
 
 def painted_ahead(
-    shown: Iterator[Shown[SourceFrame]], painter: Painter
+    job: Job, shown: Iterator[Shown[SourceFrame]], painter: Painter
 ) -> Generator[Drawn, None, None]:
     """Follow and draw in threads of their own, a few frames ahead.
 
     Args:
+        job: Whose frames are large or small, which says how many may wait.
         shown: The frames of the output, with their faces.
         painter: Draws.
 
     Yields:
         The frames, in order; closing it stops every stage.
     """
-    ready = run_ahead(shown, depth=FOLLOW_AHEAD, name="lipwright-follow")
-    drawn = run_ahead(painter.paint(ready), depth=DRAWN_AHEAD, name="lipwright-draw")
+    before, behind = (
+        max(1, min(most, room // job.frame_bytes))
+        for most, room in ((FOLLOW_AHEAD, FOLLOW_BYTES), (DRAWN_AHEAD, DRAWN_BYTES))
+    )
+    ready = run_ahead(shown, depth=before, name="lipwright-follow")
+    drawn = run_ahead(painter.paint(ready), depth=behind, name="lipwright-draw")
     try:
         yield from drawn
     finally:
@@ -220,5 +228,4 @@ def _tail(job: Job, duration: Fraction) -> int:
     needed = TAIL_SECONDS
     if job.info.duration is not None:  # it may be a little less than is claimed
         needed = min(needed, duration - job.info.duration + _CLAIM_MARGIN)
-    that_fit = TAIL_BYTES // (job.info.width * job.info.height * 3)
-    return max(1, min(ceil(needed * job.info.fps), that_fit))
+    return max(1, min(ceil(needed * job.info.fps), TAIL_BYTES // job.frame_bytes))

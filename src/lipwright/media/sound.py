@@ -72,7 +72,7 @@ def read_speech(path: Path, *, stream: int | None = None) -> NDArray[np.float32]
     """
     track = read_sound(path, stream=stream)
     resampler = AudioResampler(format="fltp", layout="mono", rate=SPEECH_RATE)
-    pieces: list[NDArray[np.float32]] = []
+    heard = bytearray()  # grows in one piece: thousands of small arrays would leave memory in bits
     num_samples = 0
     for block in track.blocks:
         mono = block.mean(axis=0, dtype=np.float32)
@@ -81,14 +81,13 @@ def read_speech(path: Path, *, stream: int | None = None) -> NDArray[np.float32]
         frame.time_base = Fraction(1, track.rate)
         frame.pts = num_samples
         num_samples += mono.size
-        pieces += _samples(resampler.resample(frame))
-    pieces += _samples(resampler.resample(None))
-    if not any(piece.size for piece in pieces):
+        heard += _samples(resampler.resample(frame))
+    heard += _samples(resampler.resample(None))
+    if not heard:
         raise MediaError(
             f"the sound of '{path}' holds 0 samples after the first picture; give another file"
         )
-    speech = np.concatenate(pieces, axis=1)[0]
-    return np.asarray(np.clip(speech, -1, 1), dtype=np.float32)
+    return np.clip(np.frombuffer(heard, dtype=np.float32), -1, 1)
 
 
 def read_sound(path: Path, *, stream: int | None = None) -> SoundTrack:
@@ -116,9 +115,10 @@ def read_sound(path: Path, *, stream: int | None = None) -> SoundTrack:
     return SoundTrack(rate=rate, layout=name, blocks=_blocks(path, rate, name, stream))
 
 
-def _samples(frames: Sequence[AudioFrame | None]) -> list[NDArray[np.float32]]:
+def _samples(frames: Sequence[AudioFrame | None]) -> bytes:
+    """The samples of mono sound in float32."""
     # A resampler with nothing to do hands back the None that flushes it.
-    return [np.asarray(f.to_ndarray(), dtype=np.float32) for f in frames if f is not None]
+    return b"".join(frame.to_ndarray().tobytes() for frame in frames if frame is not None)
 
 
 def chosen_sound(container: InputContainer, path: Path, number: int | None = None) -> AudioStream:
