@@ -2,6 +2,7 @@
 
 import wave
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import av
@@ -16,7 +17,7 @@ from lipwright.media import SPEECH_RATE, read_speech
 FPS = 25
 NOISE = 1.5  # levels of 255: a camera in good light
 _PERIOD = 4.0  # seconds in which the head sways once
-_ENCODED = 56  # seconds that are encoded, a whole number of sways; from there on they come again
+_ENCODED = 60  # seconds that are encoded, a whole number of sways; from there on they come again
 
 
 def write_scene(path: Path, *, width: int, height: int, seconds: float, seed: int = 0) -> Path:
@@ -26,7 +27,7 @@ def write_scene(path: Path, *, width: int, height: int, seconds: float, seed: in
         path: File to write: .mp4.
         width: In pixels.
         height: In pixels.
-        seconds: How long.
+        seconds: How long; beyond a minute the next whole one.
         seed: Of the noise.
 
     Returns:
@@ -35,7 +36,7 @@ def write_scene(path: Path, *, width: int, height: int, seconds: float, seed: in
     if seconds > _ENCODED:
         part = path.with_name(f"part-{path.name}")
         write_scene(part, width=width, height=height, seconds=_ENCODED, seed=seed)
-        _repeat(part, path, num_frames=round(seconds * FPS))
+        _repeat(part, path, times=ceil(seconds / _ENCODED))
         part.unlink()
         return path
     picture = _portrait(width, height)
@@ -55,24 +56,21 @@ def write_scene(path: Path, *, width: int, height: int, seconds: float, seed: in
     return path
 
 
-def _repeat(part: Path, path: Path, *, num_frames: int) -> None:
-    """Write the packets of a video over and over until there are enough."""
-    num_written = 0
+def _repeat(part: Path, path: Path, *, times: int) -> None:
+    """Write the packets of a video several times, one after the other."""
     with av.open(str(path), "w") as container:
         stream = None
-        while num_written < num_frames:
-            start = num_written
+        for time in range(times):
             with av.open(str(part)) as source:
                 pictures = source.streams.video[0]
                 stream = stream or container.add_stream_from_template(pictures)
                 for packet in source.demux(pictures):
-                    if packet.size == 0 or num_written == num_frames:
-                        break
-                    ticks = round(start / FPS / packet.time_base)
+                    if packet.pts is None or packet.dts is None:
+                        continue  # the empty one at the end
+                    ticks = round(time * _ENCODED / packet.time_base)
                     packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
                     packet.stream = stream
                     container.mux(packet)
-                    num_written += 1
 
 
 def write_speech(source: Path, path: Path, *, seconds: float) -> Path:

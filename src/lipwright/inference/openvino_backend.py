@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -60,7 +61,7 @@ class OpenVinoGenerator:
         cache: Path | None = None,
         whole: bool = True,
     ) -> None:
-        """Load and compile the network.
+        """Load the network, and begin to compile it in a thread of its own.
 
         Args:
             path: ONNX file, or .xml in int8, with inputs ``mel`` and ``faces``, as Lipwright
@@ -98,7 +99,7 @@ class OpenVinoGenerator:
         self._compiled = partial(
             sized_graph, precision=precision, num_threads=num_threads, cache=cache, whole=whole
         )
-        self._networks: dict[bool, SizedGraph] = {}
+        self._networks: dict[bool, Future[SizedGraph]] = {}
         self._network(is_told=self._told is not None)  # mostly they are known
 
     def draw(
@@ -113,16 +114,18 @@ class OpenVinoGenerator:
         faces = prepare_faces(targets, references, is_bgr=self._record.is_bgr)
         if self._told is None:
             landmarks = None
-        network = self._network(is_told=landmarks is not None)
+        network = self._network(is_told=landmarks is not None).result()
         batches = network_inputs(self._record, faces, windows, amplitudes, landmarks)
         drawn = np.concatenate([network(batch) for batch in batches])
         return finish_faces(drawn, is_bgr=self._record.is_bgr)
 
-    def _network(self, *, is_told: bool) -> SizedGraph:
-        """What draws, once it is needed: with or without the part that looks for landmarks."""
+    def _network(self, *, is_told: bool) -> Future[SizedGraph]:
+        """What draws, with or without the part that looks for landmarks, compiled meanwhile."""
         if is_told not in self._networks:
             model = self._told if is_told and self._told is not None else self._model
-            self._networks[is_told] = self._compiled(model)
+            thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lipwright-compile")
+            self._networks[is_told] = thread.submit(self._compiled, model)
+            thread.shutdown(wait=False)
         return self._networks[is_told]
 
 
