@@ -14,6 +14,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("NNCF_CI", "1")  # or nncf reports its use to its makers, outside pytest
@@ -22,10 +25,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "models"))  # the r
 import numpy as np
 import openvino as ov
 import torch
+from numpy.typing import NDArray
 from parity_cases import (
     CASES,
-    HINTS,
-    Inputs,
     by_graph,
     by_openvino,
     by_reference,
@@ -37,12 +39,17 @@ from parity_cases import (
     quantised,
     weights_of,
 )
+from torch import nn
 
-from lipwright.checkpoints import model_path, openvino_core, read_onnx
+from lipwright.checkpoints import DEFAULT_MODEL, model_path, openvino_core, read_onnx
+from lipwright.conversion.export import amplify_speech
 from lipwright.conversion.quantise import Quantised, quantise
 from lipwright.corpus.calibration import GeneratorInputs
+from lipwright.inference.backend import graph_record
+from lipwright.inference.openvino_backend import compile_graph, graph_ports
 from lipwright.models.build import load_network
 
+Rows = dict[str, NDArray[np.float32]]
 WEIGHTS = Path(__file__).parents[1] / "weights" / "generator.safetensors"
 BATCH, NUM_ROUNDS = 8, 40
 
@@ -86,30 +93,32 @@ def synthetic() -> None:
 
 def trained(corpus: Path) -> None:
     """The shipped generator: two rows, and how fast each precision is."""
-    calibration, checks = GeneratorInputs(corpus, resolution=96).calibration_and_checks()
-    graph = read_onnx(model_path("lipwright-160"))[0]
+    path = model_path(DEFAULT_MODEL)
+    graph, metadata = read_onnx(path)
+    record = graph_record(metadata, graph_ports(graph), path)
+    inputs = partial(GeneratorInputs, corpus, resolution=record.resolution, columns=record.columns)
+    calibration, checks = map(as_it_moves, inputs().calibration_and_checks())
     made = quantise(graph, calibration, checks=checks)
-    networks = {name: one_thread(graph, hint) for name, hint in HINTS.items()}
-    networks["int8"] = one_thread(made.model, "f32")
+    networks = {name: compile_graph(graph, name, num_threads=1) for name in ("fp32", "bf16")} | {
+        "int8": compile_graph(made.model, "int8", num_threads=1)
+    }
     torch.set_num_threads(1)
-    case = CASES["compact generator"]
-    held_out = GeneratorInputs(corpus, "val", resolution=96)
+    network = load_network(WEIGHTS, kind="generator")[0]
+    amplify_speech(network, float(metadata["speech_gain"]))
     for count in (20, 1000):
-        rows = held_out.draw(count, rng=np.random.default_rng(count))
-        inputs = Inputs(mel=rows["mel"], faces=rows["faces"], pixels=np.empty(0, dtype=np.uint8))
-        double = load_network(WEIGHTS, kind="generator")[0].double()
-        reference = by_torch(case, double, inputs)
-        found = [by_torch(case, load_network(WEIGHTS, kind="generator")[0], inputs)]
-        found += [by_graph(network, inputs) for network in networks.values()]
-        cells = [f"{largest_difference(outputs, reference):.1e}" for outputs in found]
+        rows = as_it_moves(inputs("val").draw(count, rng=np.random.default_rng(count)))
+        expected = by_network(deepcopy(network).double(), rows)
+        found = [by_network(network, rows)]
+        found += [by_compiled(compiled, rows) for compiled in networks.values()]
+        cells = [f"{np.abs(drawn - expected).max():.1e}" for drawn in found]
         print(f"| shipped generator, {count} held-out inputs | {' | '.join(cells)} |", flush=True)
     print(f"int8 on {len(checks['mel'])} check inputs: {made.difference:.1e};{in_words(made)}")
     batch = {name: rows[:BATCH] for name, rows in checks.items()}
-    times = {name: [] for name in networks}
+    times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(NUM_ROUNDS):
-        for name, network in networks.items():
+        for name, compiled in networks.items():
             start = time.process_time()
-            network(batch)
+            compiled(batch)
             times[name].append(time.process_time() - start)
     median = {name: float(np.median(values)) for name, values in times.items()}
     for name, seconds in median.items():
@@ -117,6 +126,33 @@ def trained(corpus: Path) -> None:
             f"{name}: {1e3 * seconds / BATCH:.2f} ms a face, {median['fp32'] / seconds:.2f} times "
             f"as fast as fp32 (batches of {BATCH}, one thread)"
         )
+
+
+def as_it_moves(rows: Rows) -> Rows:
+    """Rows for a generator that is told how far the mouth moves: as far as by itself."""
+    return {**rows, "amplitude": np.ones(len(rows["faces"]), dtype=np.float32)}
+
+
+def by_network(network: nn.Module, rows: Rows) -> NDArray[np.float64]:
+    """What torch draws, in the precision of the weights."""
+    kind = next(network.parameters()).dtype
+    with torch.no_grad():
+        drawn = [
+            network(*(torch.from_numpy(batch[name]).to(kind) for name in ("mel", "faces")))
+            for batch in batches_of(rows)
+        ]
+    return torch.cat(drawn).double().numpy()
+
+
+def by_compiled(network: ov.CompiledModel, rows: Rows) -> NDArray[np.float64]:
+    """What OpenVINO draws."""
+    return np.concatenate([network(batch)["drawn"].astype(float) for batch in batches_of(rows)])
+
+
+def batches_of(rows: Rows) -> Iterator[Rows]:
+    """Rows, some at a time."""
+    for start in range(0, len(rows["faces"]), BATCH):
+        yield {name: array[start : start + BATCH] for name, array in rows.items()}
 
 
 def one_thread(model: ov.Model, hint: str) -> ov.CompiledModel:

@@ -18,7 +18,7 @@ from lipwright.inference.backend import Precision
 from lipwright.inference.engines import int8_beside, open_generator
 from lipwright.inference.machine import Machine
 from lipwright.inference.onnxruntime_backend import onnxruntime_devices
-from lipwright.inference.openvino_backend import compiled_folder
+from lipwright.inference.openvino_backend import compiled_folder, cpu_capabilities
 from lipwright.inference.parity import BOUND, graph_difference
 
 PLAIN, BF16, INT8 = ("avx2",), ("avx2", "avx512_bf16"), ("avx2", "avx512_bf16", "vnni")
@@ -104,18 +104,33 @@ def test_the_fastest_precision_that_the_cpu_is_made_for_is_taken(
 
 
 @pytest.mark.parametrize("difference", [0.03, float("nan"), float("inf")])
-def test_what_draws_something_else_is_left_out_with_one_warning(
+def test_an_int8_graph_that_draws_something_else_is_left_out_with_one_warning(
     model: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     difference: float,
 ) -> None:
-    on_a_cpu_with(monkeypatch, BF16)
-    made = differing_by(monkeypatch, bf16=difference)
+    on_a_cpu_with(monkeypatch, ("avx2", "vnni"))
+    made = differing_by(monkeypatch, int8=difference)
+    as_int8(model)
     for _ in range(2):
         assert open_generator(model)[1].precision == "fp32"
-    assert made == ["bf16"]  # the verdict is kept
+    assert made == ["int8"]  # the verdict is kept
     assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
+    with pytest.raises(ConfigError, match=r"'int8' is refused.*--precision fp32"):
+        open_generator(model, precision="int8")
+
+
+def test_bf16_that_draws_something_else_is_left_out_and_the_reason_told(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_a_cpu_with(monkeypatch, BF16)
+    made = differing_by(monkeypatch, bf16=0.03)
+    for _ in range(2):
+        _, choice = open_generator(model)
+    assert (choice.precision, made) == ("fp32", ["bf16"])
+    assert "bf16 would draw something else" in str(choice)
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]  # nobody asked for it
     with pytest.raises(ConfigError, match=r"'bf16' is refused.*--precision fp32"):
         open_generator(model, precision="bf16")
 
@@ -131,8 +146,12 @@ def test_a_graph_of_other_weights_is_caught(model: Path, monkeypatch: pytest.Mon
             open_generator(path, precision="int8")
 
 
-def test_bf16_of_the_shipped_model_draws_what_fp32_does(model: Path) -> None:
-    assert graph_difference(model, "bf16", model) <= BOUND
+@pytest.mark.skipif("BF16" not in cpu_capabilities(), reason="this CPU has no bf16 arithmetic")
+def test_bf16_of_the_shipped_model_is_refused_for_what_it_makes_of_hair(model: Path) -> None:
+    assert graph_difference(model, "bf16", model) > BOUND  # on people, too
+    assert open_generator(model)[1].precision == "fp32"
+    with pytest.raises(ConfigError, match="'bf16' is refused"):
+        open_generator(model, precision="bf16")
 
 
 def test_another_network_beside_a_model_is_not_its_int8(model: Path) -> None:

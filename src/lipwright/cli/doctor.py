@@ -173,8 +173,9 @@ def _core_share() -> float:
 def _measured(backends: dict[str, GeneratorBackend], seconds: float) -> Rates:
     share = seconds / (len(backends) + 4)
     frame = _picture(HEIGHT, WIDTH)
-    detector = Mtcnn()
-    eyes = NativeEyes(detector, Landmarker(model_path(DEFAULT_LANDMARKS)), min_face=0.1)
+    detector = Mtcnn(num_threads=1)  # as in jobs
+    landmarker = Landmarker(model_path(DEFAULT_LANDMARKS), num_threads=1)
+    eyes = NativeEyes(detector, landmarker, min_face=0.1)
     native = encodable(native_still(frame))
     x0, y0 = (WIDTH - _FACE_SIZE) / 2, (HEIGHT - _FACE_SIZE) / 2
     square = np.array([x0, y0, x0 + _FACE_SIZE, y0 + _FACE_SIZE], dtype=np.float32)

@@ -31,11 +31,12 @@ BOUND = 2e-2
 _BATCHES = (1, 2, 1, 4, 5, 8, 15, 28)
 NUM_COMPARED = sum(_BATCHES)
 _SEED = 96
+_CAMERA_NOISE = 2 / 255
 # Sizes of memory that is filled with NaN and freed before every batch, in numbers: oneDNN's bf16
 # convolutions read memory that is not theirs on very narrow maps, which only shows there.
 _POISONED = (10_000, 300_000, 2_000_000)
 _NUM_POISONED = 8  # of each size
-COMPARISON = "6"
+COMPARISON = "7"
 """Version of the comparison, to be changed with its rows and with how graphs are compiled: older
 verdicts do not count."""
 
@@ -43,9 +44,10 @@ verdicts do not count."""
 def graph_difference(candidate: Path, precision: Precision, reference: Path) -> float:
     """Largest difference of what a graph draws in a precision from what fp32 draws.
 
-    The 64 rows are made from a fixed seed: random speech, and smooth pictures in the colours of
-    faces, on which the ranges of int8 hold. Freed memory is filled with NaN before each batch. A
-    graph that may be told landmarks is compared both ways, and so is one that draws all of its
+    The 64 rows are made from a fixed seed: random speech, and pictures in the colours of faces,
+    with hair, teeth and the noise of a camera: on smooth ones bf16 of a generator that moves pixels
+    looks harmless and is off by 0.09 on people. Freed memory is filled with NaN before each batch.
+    A graph that may be told landmarks is compared both ways, and so is one that draws all of its
     picture, or only the lower half.
 
     Args:
@@ -117,7 +119,7 @@ def graph_inputs(
 
 
 def _face_pair(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """``(6, R, R)``: a smooth picture in colours of skin, without its lower half and shifted."""
+    """``(6, R, R)``: a picture in colours of skin, without its lower half and shifted."""
     red = rng.uniform(0.35, 0.75)
     tone = red * np.array([1, rng.uniform(0.6, 0.85), rng.uniform(0.4, 0.75)])
     light = 1 + 0.15 * _waves(rng, 3, size) + 0.06 * _waves(rng, 8, size)
@@ -125,7 +127,15 @@ def _face_pair(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     for cx, cy, width, depth in ((0.33, 0.36, 0.09, 0.5), (0.67, 0.36, 0.09, 0.5)):
         light *= 1 - depth * np.exp(-(((x - cx) / width) ** 2) - ((y - cy) / 0.04) ** 2)  # eyes
     light *= 1 - 0.35 * np.exp(-(((x - 0.5) / 0.15) ** 2) - ((y - 0.74) / 0.05) ** 2)  # mouth
-    picture = np.clip(tone[:, None, None] * light, 0, 1)
+    hair = np.asarray(cv2.blur(rng.standard_normal((size, size)), (1, max(1, size // 18))))
+    light *= 1 + rng.uniform(0.1, 0.3) * (_waves(rng, 5, size) > 0.25) * hair / hair.std()
+    picture = tone[:, None, None] * light
+    across, down = (x - 0.5) / rng.uniform(0.1, 0.2), (y - 0.74) / rng.uniform(0.01, 0.06)
+    inside = across**2 + down**2 < 1
+    is_tooth = inside & (down < 0) & (np.modf(12 * np.abs(x - 0.5))[0] > 0.1)
+    picture = np.where(inside, 0.2 * picture, picture)
+    picture = np.where(is_tooth, rng.uniform(0.6, 0.95), picture)
+    picture = np.clip(picture + rng.normal(0, _CAMERA_NOISE, picture.shape), 0, 1)
     target = np.roll(picture, 1, axis=2)
     target[:, size // 2 :] = 0
     return np.concatenate([target, picture]).astype(np.float32)
