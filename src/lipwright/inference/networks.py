@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -55,7 +54,9 @@ class Models:
         self._detectors: Pool[float, Mtcnn] = Pool(
             lambda min_face: Mtcnn(min_face=min_face, num_threads=1)
         )
-        self._landmarkers = Pool(partial(Landmarker, num_threads=1))
+        self._landmarkers: Pool[Path, Landmarker] = Pool(
+            lambda path: Landmarker(path, num_threads=1)
+        )
         self._restorers: dict[Path, Restorer] = {}
         self._tracks: TrackCache | None = None
 
