@@ -107,11 +107,11 @@ def log_mel(emphasised: Samples) -> Mel:
     """
     frames = np.lib.stride_tricks.sliding_window_view(emphasised, WINDOW_SAMPLES)[::HOP_SAMPLES]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW_SAMPLES) / WINDOW_SAMPLES)  # periodic
-    columns = [
-        _log_mel(frames[start : start + _CHUNK_COLUMNS] * hann)
-        for start in range(0, len(frames), _CHUNK_COLUMNS)
-    ]
-    return np.ascontiguousarray(np.concatenate(columns).T)
+    mel = np.empty((NUM_MELS, len(frames)), dtype=np.float32)
+    for start in range(0, len(frames), _CHUNK_COLUMNS):
+        chunk = slice(start, start + _CHUNK_COLUMNS)
+        mel[:, chunk] = _log_mel(frames[chunk] * hann).T
+    return mel
 
 
 def _log_mel(frames: NDArray[np.float64]) -> NDArray[np.float32]:
