@@ -314,16 +314,12 @@ def _fastest(path: Path) -> _Graph:
                 f"{NUM_COMPARED} inputs"
             )
             return _Graph(path=candidate, precision=precision, reason=reason)
-        message = f"{_too_far(candidate, precision, difference)}; it is not used"
-        if candidate == path:
-            log.info("%s", message)  # nobody asked for it
-        else:
-            _warn_once(message)
+        if candidate != path:  # somebody made it, to be used
+            _warn_once(f"{_too_far(candidate, precision, difference)}; it is not used")
+    reason = "this CPU has no bf16 arithmetic, and no int8 graph that pays lies beside the model"
     if possible:
         faster = " and ".join(precision for _, precision in possible)
         reason = f"{faster} would draw something else than fp32"
-        return _Graph(path=path, precision="fp32", reason=reason)
-    reason = "this CPU has no bf16 arithmetic, and no int8 graph that pays lies beside the model"
     return _Graph(path=path, precision="fp32", reason=reason)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
+from lipwright.inference.graphs import name_of, named_apart
+
 _ROWS = 2  # dimension of a map ``(B, C, H, W)``
 _LAST = np.iinfo(np.int64).max
 # Layers that give as many rows as they take, each from its own alone; convolutions apart.
@@ -56,13 +58,11 @@ def draws_lower_half(model: ov.Model) -> ov.Model:
     """
     graph = model.clone()
     _tell_shapes(graph)
-    order = graph.get_ordered_ops()
-    for index, op in enumerate(order):
-        op.set_friendly_name(f"{op.get_friendly_name()}#{index}")  # no two are the same
+    order = named_apart(graph)
     result = graph.output("drawn").get_node()
     half = int(result.get_input_shape(0)[_ROWS]) // 2
-    last = _name(result.input_value(0).get_node())
-    cut = _without_upper_rows(order, _first_rows(order, {_name(result): half}))
+    last = name_of(result.input_value(0).get_node())
+    cut = _without_upper_rows(order, _first_rows(order, {name_of(result): half}))
     if last not in cut:
         return graph
     target = ops.slice(
@@ -97,11 +97,11 @@ def _first_rows(order: Sequence[ov.Node], wanted: dict[str, int]) -> dict[str, i
     """
     first = dict(wanted)
     for op in reversed(order):
-        row = first.setdefault(_name(op), 0)
+        row = first.setdefault(name_of(op), 0)
         is_plain = op.get_type_name() == "Result"
         cut = {port.get_index() for port in op.inputs()} if is_plain else _ports_of_rows(op)
         for port in op.inputs():
-            source = _name(port.get_source_output().get_node())
+            source = name_of(port.get_source_output().get_node())
             depends = _source_row(op, row) if port.get_index() in cut else 0
             first[source] = min(first.get(source, depends), depends)
     return first
@@ -122,20 +122,20 @@ def _without_upper_rows(order: Sequence[ov.Node], first: dict[str, int]) -> dict
     """
     maps: dict[str, _Map] = {}
     for op in order:
-        row, ports = first[_name(op)], _ports_of_rows(op)
+        row, ports = first[name_of(op)], _ports_of_rows(op)
         if not row or not ports:
             continue
         sources = {port: op.input_value(port) for port in ports}
-        known = {port: maps.get(_name(value.get_node())) for port, value in sources.items()}
+        known = {port: maps.get(name_of(value.get_node())) for port, value in sources.items()}
         begin = max((one.begin for one in known.values() if one), default=_source_row(op, row))
         for port, value in sources.items():
             source = known[port] or _Map(value, 0)
             kept = _from_row(source.output, begin - source.begin)
             op.input(port).replace_source_output(kept)
-        maps[_name(op)] = _Map(op.output(0), begin)
+        maps[name_of(op)] = _Map(op.output(0), begin)
         if _enlarges(op):
             too_many = row - _stride(op) * begin
-            maps[_name(op)] = _Map(_from_row(op.output(0), too_many), row)
+            maps[name_of(op)] = _Map(_from_row(op.output(0), too_many), row)
     return maps
 
 
@@ -192,7 +192,3 @@ def _from_row(value: ov.Output, row: int) -> ov.Output:
 
 def _constant(*values: int) -> ov.Node:
     return ops.constant(np.array(values, dtype=np.int64))
-
-
-def _name(op: ov.Node) -> str:
-    return str(op.get_friendly_name())

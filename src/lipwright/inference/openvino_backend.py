@@ -38,6 +38,7 @@ from lipwright.inference.backend import (
     network_inputs,
     prepare_faces,
 )
+from lipwright.inference.graphs import name_of, named_apart
 from lipwright.inference.lower_half import draws_lower_half
 from lipwright.inference.sized_graph import SizedGraph
 from lipwright.speech import Alignment
@@ -226,21 +227,19 @@ def with_places_in_full(model: ov.Model) -> ov.Model:
     graph, passes = model.clone(), Manager()
     passes.register_pass(ConstantFolding())
     passes.run_passes(graph)
-    order = graph.get_ordered_ops()
-    for index, op in enumerate(order):
-        op.set_friendly_name(f"{op.get_friendly_name()}#{index}")  # no two are the same
-    reduced = {_name(op) for op in order if _is_float(op)} - _in_full(order)
+    order = named_apart(graph)
+    reduced = {name_of(op) for op in order if _is_float(op)} - _in_full(order)
     casts: dict[tuple[str, int, bool], ov.Output] = {}
     for op in order:
-        is_reduced = _name(op) in reduced
+        is_reduced = name_of(op) in reduced
         for port in op.inputs():
             source = port.get_source_output()
-            was_reduced = _name(source.get_node()) in reduced
+            was_reduced = name_of(source.get_node()) in reduced
             if is_reduced == was_reduced or source.get_element_type() != ov.Type.f32:
                 continue
             if op.get_type_name() == "Interpolate" and port.get_index():  # scales
                 continue
-            key = (_name(source.get_node()), source.get_index(), is_reduced)
+            key = (name_of(source.get_node()), source.get_index(), is_reduced)
             if key not in casts:
                 casts[key] = ops.convert(source, "bf16" if is_reduced else "f32").output(0)
             port.replace_source_output(casts[key])
@@ -294,10 +293,6 @@ def compiled_folder(parent: Path, key: str, *, max_bytes: int = MAX_COMPILED_BYT
     return folder
 
 
-def _name(op: ov.Node) -> str:
-    return str(op.get_friendly_name())
-
-
 def _sources(op: ov.Node) -> list[ov.Node]:
     """What an op is computed from, but constants."""
     nodes = [value.get_node() for value in op.input_values()]
@@ -313,21 +308,21 @@ def _in_full(order: Sequence[ov.Node]) -> set[str]:
     """Names of the ops that compute places, of all ops in order of computation."""
     inputs: dict[str, frozenset[str]] = {}  # of the network, that each op depends on
     for op in order:
-        own = {_name(op)} if op.get_type_name() == "Parameter" else set()
-        inputs[_name(op)] = frozenset(own).union(*(inputs[_name(s)] for s in _sources(op)))
+        own = {name_of(op)} if op.get_type_name() == "Parameter" else set()
+        inputs[name_of(op)] = frozenset(own).union(*(inputs[name_of(s)] for s in _sources(op)))
     full: set[str] = set()
     todo = [op for op in order if op.get_type_name() == "Result"]
     while todo:
         op = todo.pop()
-        is_joint = len(inputs[_name(op)]) > 1
-        if _name(op) in full or (op.get_type_name() == "Convolution" and is_joint):
+        is_joint = len(inputs[name_of(op)]) > 1
+        if name_of(op) in full or (op.get_type_name() == "Convolution" and is_joint):
             continue
-        full.add(_name(op))
+        full.add(name_of(op))
         todo.extend(_sources(op))
     for op in order:  # what else is computed from these alone, such as the code of the motion
-        sources = {_name(source) for source in _sources(op)}
+        sources = {name_of(source) for source in _sources(op)}
         if sources and sources <= full and op.get_type_name() != "Convolution":
-            full.add(_name(op))
+            full.add(name_of(op))
     return full
 
 
