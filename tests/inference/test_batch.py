@@ -4,6 +4,8 @@ import json
 import signal
 import subprocess  # noqa: TID251 - what a signal leaves behind shows only from outside
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -248,8 +250,25 @@ def test_an_interrupt_stops_all_jobs_and_leaves_nothing_half_written(
             continue
         raise AssertionError(process.communicate())
     process.send_signal(signal.SIGTERM)
+    told = time.monotonic()
     _, said = process.communicate(timeout=PATIENCE)
+    took = time.monotonic() - told
     assert process.returncode == 143
     assert b"interrupted" in said
     assert b"Traceback" not in said
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["jobs.toml", "long.wav"]
+    left = sorted(file.name for file in tmp_path.iterdir())
+    assert left == ["jobs.toml", "long.wav"], f"it went on for {took:.1f} s: {said.decode()}"
+
+
+def test_an_interrupt_is_noticed_whichever_thread_the_system_gives_it_to(
+    jobs: list[BatchJob], tmp_path: Path
+) -> None:
+    def interrupt(_job: BatchJob, progress: Progress) -> None:
+        if progress.done == 1:
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # the thread of the job
+
+    write_sound(tmp_path / "long.wav", np.zeros(RATE * 600, np.float32))
+    jobs = [replace(job, speech=tmp_path / "long.wav") for job in jobs]
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(jobs[:1], record=tmp_path / "jobs.done.json", on_progress=interrupt)
+    assert not (tmp_path / "a.mp4").exists()
