@@ -8,7 +8,7 @@ import pytest
 from media_makers import lag_samples, noise, write_float_wav, write_video, write_wav
 
 from lipwright.errors import MediaError
-from lipwright.media import SPEECH_RATE, read_speech
+from lipwright.media import SPEECH_RATE, read_speech, read_speech_blocks
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 22_050, 44_100, 48_000, 192_000])
@@ -18,6 +18,15 @@ def test_any_rate_becomes_speech_of_the_same_length(tmp_path: Path, rate: int) -
     assert speech.dtype == np.float32
     assert abs(speech.size - 1.5 * SPEECH_RATE) <= 2
     assert np.abs(speech).max() <= 1
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_speech_comes_in_blocks_that_make_it_up(tmp_path: Path, rate: int) -> None:
+    path = write_wav(tmp_path / "a.wav", noise(rate, 14), rate)
+    blocks = list(read_speech_blocks(path))
+    assert len(blocks) > 2
+    assert max(block.size for block in blocks) < 5 * SPEECH_RATE
+    np.testing.assert_array_equal(np.concatenate(blocks), read_speech(path))
 
 
 def test_speech_at_its_own_rate_is_unchanged(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lipwright.speech import MEL_RATE, activity_at, mel_spectrogram, speech_activity
+from lipwright.speech import MEL_RATE, activity, activity_at, mel_spectrogram, speech_activity
 
 RATE = 16_000
 
@@ -59,6 +61,33 @@ def test_digital_silence_is_rest() -> None:
 
 def test_where_nothing_is_quieter_than_the_rest_there_is_no_pause() -> None:
     assert activity_of(room(2.0, level=0.1)).min() == 1
+
+
+def test_long_speech_is_the_same_in_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [voice(1.5), np.zeros(RATE, np.float32), voice(0.7, seed=2)] * 3
+    samples = np.concatenate(parts)
+    mel = mel_spectrogram(samples + room(samples.size / RATE, level=0.001))
+    whole = speech_activity(mel)
+    assert set(np.unique(whole[::40])) >= {0, 1}
+    for chunk in (1, 7, mel.shape[1] - 1, mel.shape[1]):
+        monkeypatch.setattr(activity, "_CHUNK_COLUMNS", chunk)
+        np.testing.assert_array_equal(speech_activity(mel), whole)
+
+
+@given(
+    size=st.integers(0, 40),
+    places=st.lists(st.floats(-40, 80), max_size=6),
+    seed=st.integers(0, 9),
+)
+def test_any_places_are_looked_up_as_on_the_whole_line(
+    size: int, places: list[float], seed: int
+) -> None:
+    active = np.random.default_rng(seed).random(size).astype(np.float32)
+    columns = np.array(places, dtype=np.float64)
+    reach = 0.2 * MEL_RATE
+    knots = np.array([-reach, *range(size), size - 1 + reach])
+    expected = np.interp(columns, knots, np.array([0, *active, 0]))
+    np.testing.assert_allclose(activity_at(active, columns), expected, atol=1e-6)
 
 
 def test_beyond_the_recording_it_ends_softly() -> None:

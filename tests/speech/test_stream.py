@@ -1,5 +1,6 @@
 """Speech that comes in blocks is heard as the whole recording is, wherever the cuts fall."""
 
+import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from lipwright.speech import (
     aligned_starts,
     cut_windows,
     live_window,
+    mel_of,
     mel_spectrogram,
 )
 from lipwright.speech.mel import SAMPLE_RATE
@@ -59,6 +61,30 @@ def test_columns_are_those_of_the_whole_recording_wherever_the_cuts_fall(
     assert found.dtype == np.float32
     # Not bit for bit: a product of matrices may be summed in another order.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@given(num_samples=st.integers(1, 12_000), sizes=SIZES)
+def test_a_speech_read_in_blocks_is_heard_whole(num_samples: int, sizes: list[int]) -> None:
+    speech = noise(num_samples)
+    found, num_heard = mel_of(cut(speech, sizes))
+    assert num_heard == num_samples
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, mel_spectrogram(speech), rtol=0, atol=1e-6)
+
+
+def test_no_blocks_are_no_speech() -> None:
+    found, num_heard = mel_of([])
+    assert (found.shape, num_heard) == ((80, 0), 0)
+
+
+def test_samples_are_not_kept() -> None:
+    block = noise(4 * SAMPLE_RATE)
+    mel_of([block])  # what is kept for ever is made
+    tracemalloc.start()
+    found, _ = mel_of(block for _ in range(150))  # ten minutes: 38 MB of samples
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * found.nbytes + 12e6
 
 
 @given(num_samples=st.integers(0, 3000), sizes=SIZES)

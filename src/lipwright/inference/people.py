@@ -19,8 +19,8 @@ from lipwright.faces.people import (
     known_person,
 )
 from lipwright.inference.speaking import speaking_person
-from lipwright.media import NativeFrame, read_native, read_speech
-from lipwright.speech import mel_spectrogram
+from lipwright.media import NativeFrame, read_native, read_speech_blocks
+from lipwright.speech import mel_of
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +64,12 @@ def whom_to_follow(
 
 def _speaking(source: Path, people: Sequence[Person], *, seconds: Fraction) -> Person:
     try:
-        speech = read_speech(source)
+        mel, _ = mel_of(read_speech_blocks(source))
     except MediaError as err:
         raise ConfigError(
             f"face speaking: who speaks is told by the video's own sound, and there is none "
             f"({err}); give index:N or point:X,Y"
         ) from err
-    mel = mel_spectrogram(speech)
     return speaking_person(people, mel, LandmarkExpert(model_path(DEFAULT_EXPERT)))
 
 

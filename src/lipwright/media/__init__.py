@@ -11,7 +11,13 @@ from lipwright.media.native_writer import NativeWriter
 from lipwright.media.output import Pipe, require_writable
 from lipwright.media.retime import retime
 from lipwright.media.segment_writer import SegmentWriter
-from lipwright.media.sound import SPEECH_RATE, SoundTrack, read_sound, read_speech
+from lipwright.media.sound import (
+    SPEECH_RATE,
+    SoundTrack,
+    read_sound,
+    read_speech,
+    read_speech_blocks,
+)
 from lipwright.media.stills import is_still_picture
 from lipwright.media.video import Frame, VideoFrame, VideoInfo, probe, read_frames
 from lipwright.media.writer import VideoWriter
@@ -41,6 +47,7 @@ __all__ = [
     "read_native",
     "read_sound",
     "read_speech",
+    "read_speech_blocks",
     "require_output",
     "require_writable",
     "retime",

@@ -29,6 +29,7 @@ from lipwright.media.source import (
 log = logging.getLogger(__name__)
 
 SPEECH_RATE = 16_000  # Hz; what every network of this field listens at
+_BLOCK_BYTES = 4 * 4 * SPEECH_RATE  # four seconds of float32
 TOLERANCE = Fraction(1, 100)  # seconds a time stamp may be off before the sound is moved
 LARGEST_JUMP = Fraction(600)  # seconds; a larger gap is a broken clock, not a pause
 # The rates and layouts that AAC takes as they are; everything else is converted when read, so
@@ -70,10 +71,30 @@ def read_speech(path: Path, *, stream: int | None = None) -> NDArray[np.float32]
         MediaError: If the file is missing, not media, has no sound or no sample of it, or not so
             many streams of it.
     """
+    heard = bytearray()  # grows in one piece: many arrays would leave memory in bits
+    for block in read_speech_blocks(path, stream=stream):
+        heard += block.tobytes()
+    return np.frombuffer(heard, dtype=np.float32)
+
+
+def read_speech_blocks(path: Path, *, stream: int | None = None) -> Iterator[NDArray[np.float32]]:
+    """Read what `read_speech` does, block by block, with bounded memory.
+
+    Args:
+        path: A file that has sound.
+        stream: See `read_speech`.
+
+    Yields:
+        Consecutive stretches ``(N,)`` of some seconds.
+
+    Raises:
+        MediaError: See `read_speech`.
+    """
     track = read_sound(path, stream=stream)
     resampler = AudioResampler(format="fltp", layout="mono", rate=SPEECH_RATE)
-    heard = bytearray()  # grows in one piece: thousands of small arrays would leave memory in bits
+    heard = bytearray()
     num_samples = 0
+    is_empty = True
     for block in track.blocks:
         mono = block.mean(axis=0, dtype=np.float32)
         frame = AudioFrame.from_ndarray(mono[None], format="fltp", layout="mono")
@@ -82,12 +103,16 @@ def read_speech(path: Path, *, stream: int | None = None) -> NDArray[np.float32]
         frame.pts = num_samples
         num_samples += mono.size
         heard += _samples(resampler.resample(frame))
+        if len(heard) >= _BLOCK_BYTES:
+            yield _clipped(heard)
+            heard, is_empty = bytearray(), False
     heard += _samples(resampler.resample(None))
-    if not heard:
+    if heard:
+        yield _clipped(heard)
+    elif is_empty:
         raise MediaError(
             f"the sound of '{path}' holds 0 samples after the first picture; give another file"
         )
-    return np.clip(np.frombuffer(heard, dtype=np.float32), -1, 1)
 
 
 def read_sound(path: Path, *, stream: int | None = None) -> SoundTrack:
@@ -113,6 +138,10 @@ def read_sound(path: Path, *, stream: int | None = None) -> SoundTrack:
         rate = DEFAULT_RATE
     name = _kept_layout(layout)
     return SoundTrack(rate=rate, layout=name, blocks=_blocks(path, rate, name, stream))
+
+
+def _clipped(samples: bytearray) -> NDArray[np.float32]:
+    return np.clip(np.frombuffer(samples, dtype=np.float32), -1, 1)
 
 
 def _samples(frames: Sequence[AudioFrame | None]) -> bytes:

@@ -8,6 +8,7 @@ from lipwright.speech.stream import (
     MelStream,
     SpeechResampler,
     live_window,
+    mel_of,
 )
 from lipwright.speech.windows import (
     ALIGNMENTS,
@@ -49,6 +50,7 @@ __all__ = [
     "expert_columns",
     "frame_lead",
     "live_window",
+    "mel_of",
     "mel_spectrogram",
     "speech_activity",
     "window_starts",

@@ -18,6 +18,7 @@ _QUIET, _LOUD = 5, 95  # percentiles of the level that stand for the room and fo
 _DECADES = 1.25  # of power to a step of the mel's scale, where 8 is 100 dB
 _LEAST_RANGE = 0.8  # of that scale, 10 dB: with less between them nothing is a pause
 _THRESHOLD = 0.3  # of the way from the room to the voice
+_CHUNK_COLUMNS = 1024
 _HIGHEST_THRESHOLD = 2.4  # above the room, 30 dB
 
 
@@ -36,9 +37,7 @@ def speech_activity(mel: Mel) -> NDArray[np.float32]:
     """
     if float(mel[_BANDS].max(initial=SILENCE)) <= SILENCE:
         return np.zeros(mel.shape[1], dtype=np.float32)
-    # Of the power in all bands together, back in the mel's scale.
-    power = np.power(10, _DECADES * mel[_BANDS].astype(np.float64)).mean(axis=0)
-    level = np.log10(power) / _DECADES
+    level = _level(mel)
     quiet, loud = (float(level_) for level_ in np.percentile(level, (_QUIET, _LOUD)))
     if loud - quiet < _LEAST_RANGE:
         return np.ones(mel.shape[1], dtype=np.float32)
@@ -57,10 +56,25 @@ def activity_at(activity: NDArray[np.float32], columns: NDArray[np.float64]) -> 
     Returns:
         ``(N,)`` float32 in [0, 1].
     """
+    if not columns.size:
+        return np.zeros(0, dtype=np.float32)
     reach = SOFT_SECONDS * MEL_RATE
-    places = np.concatenate([[-reach], np.arange(activity.size), [activity.size - 1 + reach]])
-    padded = np.concatenate([[0.0], activity, [0.0]])
-    return np.asarray(np.interp(columns, places, padded), dtype=np.float32)
+    # Only what lies around these places: a film of hours has millions of columns.
+    first = int(np.clip(np.floor(columns.min()), 0, max(0, activity.size - 1)))
+    last = int(np.clip(np.ceil(columns.max()) + 1, first + 1, activity.size))
+    places = np.concatenate([[-reach], np.arange(first, last), [activity.size - 1 + reach]])
+    near = np.concatenate([[0.0], activity[first:last], [0.0]])
+    return np.asarray(np.interp(columns, places, near), dtype=np.float32)
+
+
+def _level(mel: Mel) -> NDArray[np.float64]:
+    """Of the power in all bands together, back in the mel's scale: ``(num_columns,)``."""
+    level = np.empty(mel.shape[1])
+    for start in range(0, mel.shape[1], _CHUNK_COLUMNS):  # memory does not grow with length
+        chunk = slice(start, start + _CHUNK_COLUMNS)
+        power = np.power(10, _DECADES * mel[_BANDS, chunk].astype(np.float64)).mean(axis=0)
+        level[chunk] = np.log10(power) / _DECADES
+    return level
 
 
 def _without_short_pauses(is_speech: NDArray[np.bool_]) -> NDArray[np.bool_]:

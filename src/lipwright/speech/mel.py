@@ -25,7 +25,9 @@ CEILING = 4.0
 FRONT_END = (
     f"{SAMPLE_RATE}/{WINDOW_SAMPLES}/{HOP_SAMPLES}/{NUM_MELS}/{LOWEST_HZ:.0f}-{HIGHEST_HZ:.0f}"
 )
-_CHUNK_COLUMNS = 4096  # columns transformed at a time, so that memory does not grow with length
+# Columns transformed at a time: no block of memory is larger than a picture of 1080p, or glibc
+# would keep what is let go of larger ones, and pictures would be laid into the gaps.
+_CHUNK_COLUMNS = 256
 
 Mel = NDArray[np.float32]
 Samples = NDArray[np.float32]

@@ -4,7 +4,7 @@ What comes out does not depend on where the cuts between blocks fall, and is wha
 recording gives: columns within 1e-6, windows likewise wherever nothing had to be made up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -128,6 +128,27 @@ class MelStream:
         self._held = self._held[HOP_SAMPLES * num_new :]
         self.num_columns += num_new
         return columns
+
+
+def mel_of(blocks: Iterable[Samples]) -> tuple[Mel, int]:
+    """The mel of a whole speech that is read block by block; the samples are not kept.
+
+    Args:
+        blocks: Consecutive, each ``(N,)`` float32 mono at 16 kHz in [-1, 1], all finite.
+
+    Returns:
+        ``(80, 1 + M // 200)`` float32 in [-4, 4], that of `mel_spectrogram` within 1e-6, and
+        how many samples ``M`` were heard.
+
+    Raises:
+        MediaError: If a block is of another shape, or holds NaN or infinite samples.
+    """
+    stream = MelStream()
+    columns = bytearray()  # grows in one piece: many arrays would leave memory in bits
+    for block in blocks:
+        columns += stream.push(block).T.tobytes()
+    columns += stream.finish().T.tobytes()
+    return np.frombuffer(columns, dtype=np.float32).reshape(-1, NUM_MELS).T, stream.num_samples
 
 
 class SpeechResampler:
