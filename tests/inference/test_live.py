@@ -29,7 +29,7 @@ from lipwright.inference.streaming import Role, stream_job
 from lipwright.inference.utterance import Utterance
 from lipwright.media import probe, read_speech
 from lipwright.media.native_rgb import rgb
-from lipwright.speech import SILENCE, Alignment, mel_spectrogram
+from lipwright.speech import SILENCE, Alignment, MelReader
 
 RATE = 16_000
 BLOCK = RATE // 50
@@ -122,7 +122,7 @@ def offline(
 ) -> list[Drawn]:
     job = Job(face=path, info=probe(path), options=SyncOptions(), report=lambda _progress: None)
     duration = Fraction(speech.size, RATE)
-    said = Utterance(mel=mel_spectrogram(speech), duration=duration)
+    said = Utterance(mel=MelReader(lambda: [speech]), duration=duration)
     return list(stream_job(job, [Role("largest", said)], eyes=eyes, backend=backend))
 
 

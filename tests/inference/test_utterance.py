@@ -8,9 +8,10 @@ import pytest
 
 from lipwright.inference.backend import GeneratorBackend
 from lipwright.inference.utterance import Utterance
-from lipwright.speech import SILENCE
+from lipwright.speech import SILENCE, MelReader
 
-MEL = np.linspace(-3, 3, 80 * 160, dtype=np.float32).reshape(80, 160)
+SAMPLES = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * 16_000 - 200).astype(np.float32)
+MEL = MelReader(lambda: [SAMPLES])  # of 160 columns
 TIMES = [Fraction(i, 25) for i in range(60)]
 
 

@@ -1,5 +1,6 @@
 """From what is asked for to people who are followed, in video files with several people."""
 
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from lipwright.errors import ConfigError, NoFaceError
 from lipwright.faces import KnownPerson, Mtcnn, parse_choice
 from lipwright.faces.follow import follow_people
 from lipwright.faces.landmarks import Landmarker
+from lipwright.faces.people import Person
+from lipwright.inference import people
 from lipwright.inference.people import whom_to_follow
 from lipwright.inference.sight import NativeEyes
 from lipwright.media import VideoWriter, read_frames, read_native
@@ -99,6 +102,27 @@ def test_who_speaks_cannot_be_told_without_sound(
 ) -> None:
     with pytest.raises(ConfigError, match=r"face speaking: .*give index:N or point:X,Y"):
         whom_to_follow(astronaut_file, [parse_choice("speaking")], eyes)
+
+
+def test_of_a_long_film_only_the_beginning_is_heard(
+    astronaut_file: Path, eyes: NativeEyes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, num_columns = [], []
+
+    def film(_path: Path) -> Iterator[NDArray[np.float32]]:
+        for second in range(3600):
+            seconds.append(second)
+            yield np.zeros(16_000, dtype=np.float32)
+
+    def first(found: Sequence[Person], mel: NDArray[np.float32], _expert: object) -> Person:
+        num_columns.append(mel.shape[1])
+        return found[0]
+
+    monkeypatch.setattr(people, "read_speech_blocks", film)
+    monkeypatch.setattr(people, "speaking_person", first)
+    whom_to_follow(astronaut_file, [parse_choice("speaking")], eyes)
+    assert len(seconds) == 12  # ten that are looked at, and two for mouths that are late
+    assert num_columns == [12 * 80 + 1]
 
 
 @pytest.mark.corpus

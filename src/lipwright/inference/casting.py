@@ -13,7 +13,7 @@ from lipwright.faces.choose import FaceChoice, parse_choice
 from lipwright.inference.utterance import Utterance
 from lipwright.media import SPEECH_RATE, SoundTrack, local_file, read_sound, read_speech_blocks
 from lipwright.media.mix import Layer, mixed
-from lipwright.speech import MEL_RATE, WINDOW_LENGTH, mel_of, speech_activity
+from lipwright.speech import MEL_RATE, WINDOW_LENGTH, MelReader, activity_of
 
 _SHORTEST = Fraction(WINDOW_LENGTH, MEL_RATE)
 
@@ -141,8 +141,8 @@ def utterance_of(
     path, stream = Path(voice.speech), voice.stream
     if voice.isolated is not None:
         path, stream = Path(voice.isolated), None
-    mel, num_samples = mel_of(read_speech_blocks(path, stream=stream))
-    duration = Fraction(num_samples, SPEECH_RATE)
+    mel = MelReader(lambda: read_speech_blocks(path, stream=stream))
+    duration = Fraction(mel.num_samples, SPEECH_RATE)
     if duration < _SHORTEST:
         raise MediaError(
             f"'{path}' has {float(duration):.3f} s of sound; at least {float(_SHORTEST)} s are "
@@ -153,7 +153,7 @@ def utterance_of(
             f"'{path}' lasts {float(duration):.2f} s, so with an offset of {float(start):.2f} s "
             f"nothing of it is left"
         )
-    activity = speech_activity(mel) if rests_in_pauses else None
+    activity = activity_of(mel.levels) if rests_in_pauses else None
     return Utterance(
         mel=mel, duration=duration, start=start, amplitude=amplitude, activity=activity
     )

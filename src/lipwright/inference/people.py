@@ -1,9 +1,12 @@
 """Find whom a job means: from choices as they are given to people who can be followed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lipwright.checkpoints import DEFAULT_EXPERT, model_path
 from lipwright.errors import ConfigError, MediaError
@@ -19,10 +22,12 @@ from lipwright.faces.people import (
     known_person,
 )
 from lipwright.inference.speaking import speaking_person
-from lipwright.media import NativeFrame, read_native, read_speech_blocks
+from lipwright.media import SPEECH_RATE, NativeFrame, read_native, read_speech_blocks
 from lipwright.speech import mel_of
 
 log = logging.getLogger(__name__)
+
+_HEARD_BEYOND = Fraction(2)  # seconds after the last picture: mouths are compared at shifts
 
 
 def whom_to_follow(
@@ -64,13 +69,25 @@ def whom_to_follow(
 
 def _speaking(source: Path, people: Sequence[Person], *, seconds: Fraction) -> Person:
     try:
-        mel, _ = mel_of(read_speech_blocks(source))
+        mel, _ = mel_of(_beginning(read_speech_blocks(source), seconds + _HEARD_BEYOND))
     except MediaError as err:
         raise ConfigError(
             f"face speaking: who speaks is told by the video's own sound, and there is none "
             f"({err}); give index:N or point:X,Y"
         ) from err
     return speaking_person(people, mel, LandmarkExpert(model_path(DEFAULT_EXPERT)))
+
+
+def _beginning(
+    blocks: Iterable[NDArray[np.float32]], seconds: Fraction
+) -> Iterator[NDArray[np.float32]]:
+    """As much of a speech as begins it."""
+    num_samples = 0
+    for block in blocks:
+        yield block
+        num_samples += block.size
+        if num_samples >= seconds * SPEECH_RATE:
+            return
 
 
 def _require_apart(meant: Sequence[Person | str], choices: Sequence[FaceChoice]) -> None:

@@ -319,7 +319,7 @@ def _render_released(at_work: OpenedJob, out: Path | Pipe) -> Outcome:
     utterance = play.utterances[0]
     with at_work.models.detector(job.options.min_face) as detector:
         frames, outcome = plan_released_job(
-            job, utterance.mel, utterance.duration, detector=detector, backend=at_work.backend
+            job, utterance.mel.whole(), detector=detector, backend=at_work.backend
         )
         with VideoWriter(
             out,

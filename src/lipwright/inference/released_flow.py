@@ -31,9 +31,12 @@ BATCH_SIZE = 8
 
 
 def plan_released_job(
-    job: Job, mel: Mel, _duration: Fraction, *, detector: FaceDetector, backend: GeneratorBackend
+    job: Job, mel: Mel, *, detector: FaceDetector, backend: GeneratorBackend
 ) -> Rendered:
-    """Plan a job in the released way; arguments and result as of the default flow.
+    """Plan a job in the released way; arguments as of `render_released`.
+
+    Returns:
+        The frames, and what will have been rendered.
 
     Raises:
         ConfigError: If the generator hears windows of another length than the released one.

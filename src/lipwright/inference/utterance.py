@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipwright.inference.backend import GeneratorBackend
-from lipwright.speech import MEL_RATE, SILENCE, Mel, activity_at, aligned_starts, cut_windows
+from lipwright.speech import MEL_RATE, SILENCE, MelReader, activity_at, aligned_starts
 
 _MIDDLE = Fraction(MEL_RATE, 50)  # columns from a frame's time stamp to the middle of its 40 ms
 
@@ -17,8 +17,8 @@ _MIDDLE = Fraction(MEL_RATE, 50)  # columns from a frame's time stamp to the mid
 class Utterance:
     """A speech, and how it is to be said."""
 
-    mel: Mel
-    """``(80, num_columns)`` float32 in [-4, 4]."""
+    mel: MelReader
+    """What is heard of it."""
     duration: Fraction
     """Of the recording, in seconds."""
     start: Fraction = Fraction(0)
@@ -62,10 +62,13 @@ class Utterance:
         Returns:
             Windows ``(N, 1, 80, columns)`` float32 of the mel, and ``(N,)`` float32 amplitudes or
             None, for :meth:`GeneratorBackend.draw`.
+
+        Raises:
+            MediaError: If the speech cannot be read any more.
         """
         heard = [time - self.start for time in times]
         starts = aligned_starts(heard, backend.alignment, columns=backend.columns)
-        windows = cut_windows(self.mel, starts, length=backend.columns)
+        windows = self.mel.windows(starts, length=backend.columns)
         motion = self.motion_at(times)
         if backend.with_amplitude:
             return windows, motion

@@ -1,7 +1,8 @@
 """What is being said, as the networks see it: the mel front end and the windows cut from it."""
 
-from lipwright.speech.activity import activity_at, speech_activity
+from lipwright.speech.activity import activity_at, activity_of, speech_activity
 from lipwright.speech.mel import FRONT_END, MEL_RATE, NUM_MELS, SILENCE, Mel, mel_spectrogram
+from lipwright.speech.reader import MelReader
 from lipwright.speech.stream import (
     MEL_LOOK_AHEAD,
     LiveWindows,
@@ -42,9 +43,11 @@ __all__ = [
     "Alignment",
     "LiveWindows",
     "Mel",
+    "MelReader",
     "MelStream",
     "SpeechResampler",
     "activity_at",
+    "activity_of",
     "aligned_starts",
     "cut_windows",
     "expert_columns",

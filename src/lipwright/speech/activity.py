@@ -35,15 +35,41 @@ def speech_activity(mel: Mel) -> NDArray[np.float32]:
         ``(num_columns,)`` float32: 0 in pauses, 1 where somebody speaks, and between them a soft
         rise that begins before the sound does.
     """
-    if float(mel[_BANDS].max(initial=SILENCE)) <= SILENCE:
-        return np.zeros(mel.shape[1], dtype=np.float32)
-    level = _level(mel)
-    quiet, loud = (float(level_) for level_ in np.percentile(level, (_QUIET, _LOUD)))
+    return activity_of(levels_of(mel))
+
+
+def levels_of(mel: Mel) -> NDArray[np.float64]:
+    """How loud each moment is where voices are.
+
+    Args:
+        mel: ``(80, num_columns)`` float32 in [-4, 4].
+
+    Returns:
+        ``(num_columns,)``: the power of these bands together, in the mel's scale; its floor where
+        every band is at the floor.
+    """
+    levels = np.empty(mel.shape[1])
+    for start in range(0, mel.shape[1], _CHUNK_COLUMNS):  # memory does not grow with length
+        chunk = slice(start, start + _CHUNK_COLUMNS)
+        bands = mel[_BANDS, chunk].astype(np.float64)
+        levels[chunk] = np.log10(np.power(10, _DECADES * bands).mean(axis=0)) / _DECADES
+        levels[chunk][bands.max(axis=0) <= SILENCE] = SILENCE
+    return levels
+
+
+def activity_of(levels: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What `speech_activity` makes of a mel of these levels.
+
+    Args:
+        levels: ``(num_columns,)``, see `levels_of`.
+    """
+    if levels.max(initial=SILENCE) <= SILENCE:
+        return np.zeros(levels.size, dtype=np.float32)
+    quiet, loud = (float(level) for level in np.percentile(levels, (_QUIET, _LOUD)))
     if loud - quiet < _LEAST_RANGE:
-        return np.ones(mel.shape[1], dtype=np.float32)
+        return np.ones(levels.size, dtype=np.float32)
     threshold = quiet + min(_THRESHOLD * (loud - quiet), _HIGHEST_THRESHOLD)
-    is_speech = _without_short_pauses(level > threshold)
-    return _softened(is_speech)
+    return _softened(_without_short_pauses(levels > threshold))
 
 
 def activity_at(activity: NDArray[np.float32], columns: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -65,16 +91,6 @@ def activity_at(activity: NDArray[np.float32], columns: NDArray[np.float64]) -> 
     places = np.concatenate([[-reach], np.arange(first, last), [activity.size - 1 + reach]])
     near = np.concatenate([[0.0], activity[first:last], [0.0]])
     return np.asarray(np.interp(columns, places, near), dtype=np.float32)
-
-
-def _level(mel: Mel) -> NDArray[np.float64]:
-    """Of the power in all bands together, back in the mel's scale: ``(num_columns,)``."""
-    level = np.empty(mel.shape[1])
-    for start in range(0, mel.shape[1], _CHUNK_COLUMNS):  # memory does not grow with length
-        chunk = slice(start, start + _CHUNK_COLUMNS)
-        power = np.power(10, _DECADES * mel[_BANDS, chunk].astype(np.float64)).mean(axis=0)
-        level[chunk] = np.log10(power) / _DECADES
-    return level
 
 
 def _without_short_pauses(is_speech: NDArray[np.bool_]) -> NDArray[np.bool_]:
