@@ -1,8 +1,10 @@
 """Where a face is in a video is kept, and what is kept gives the very frames again."""
 
+import errno
 import logging
 import os
 import time
+import tracemalloc
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -13,14 +15,23 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lipwright.errors import CheckpointError
 from lipwright.faces.appearance import APPEARANCE_LENGTH, Appearance
 from lipwright.faces.boxes import Detection
 from lipwright.faces.choose import KnownPerson, Who
-from lipwright.faces.follow import FollowConfig, Followed, follow_face, follow_people
+from lipwright.faces.follow import (
+    Face,
+    FollowConfig,
+    Followed,
+    FollowedPeople,
+    follow_face,
+    follow_people,
+)
 from lipwright.faces.landmarks import FaceLandmarks
 from lipwright.faces.points import FIVE_POINTS, NUM_LANDMARKS
 from lipwright.inference import content, trackcache
-from lipwright.inference.trackcache import SUFFIX, Track, TrackCache, Wanted
+from lipwright.inference.trackcache import SUFFIX, TrackCache, Wanted
+from lipwright.inference.tracks import Track, TrackRecorder
 
 FIVE = np.array([(-0.4, -0.75), (0.4, -0.75), (0, -0.2), (-0.3, 0.25), (0.3, 0.25)])
 NETWORK = "0" * 64
@@ -100,6 +111,11 @@ def cache(tmp_path: Path) -> TrackCache:
 @pytest.fixture
 def tracks(tmp_path: Path) -> Path:
     return tmp_path / "tracks"
+
+
+def num_frames(track: Path) -> int:
+    with Track(track) as kept:
+        return len(kept)
 
 
 def kept(folder: Path) -> list[Path]:
@@ -189,7 +205,7 @@ def test_a_shorter_track_never_replaces_a_longer_one(
     next(slow)  # a job that began before the other one ended
     followed_until(cache, FakeEyes(), wanted)
     slow.close()
-    assert len(Track.read(*kept(tracks))) == 60
+    assert num_frames(*kept(tracks)) == 60
 
 
 def test_anything_that_a_track_depends_on_makes_it_another_one(
@@ -248,13 +264,104 @@ def test_a_damaged_track_is_dropped_and_made_anew_with_one_line(
     (path,) = kept(tracks)
     whole = path.read_bytes()
     flipped = bytearray(whole)
-    flipped[-100] ^= 8
+    flipped[len(whole) // 2] ^= 8
     path.write_bytes({"cut": whole[:-50], "flipped": bytes(flipped), "foreign": b"x"}[damage])
     with caplog.at_level(logging.WARNING):
         assert_same(followed_until(cache, FakeEyes(), wanted), first)
     assert len(caplog.records) == 1
     assert path.name in caplog.text
-    assert len(Track.read(path)) == 60
+    assert num_frames(path) == 60
+
+
+def test_a_track_damaged_anywhere_is_known_to_be_or_says_the_same(
+    cache: TrackCache, wanted: Wanted, tracks: Path, tmp_path: Path
+) -> None:
+    followed_until(cache, FakeEyes(), wanted)
+    (path,) = kept(tracks)
+    whole, damaged = path.read_bytes(), tmp_path / f"damaged{SUFFIX}"
+    num_known = 0
+    for place in [*range(0, len(whole), 97), *range(len(whole) - 400, len(whole))]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        damaged.write_bytes(bytes(flipped))
+        try:
+            found = Track(damaged)
+        except (CheckpointError, OSError):  # OSError: it points to before its own beginning
+            num_known += 1
+            continue
+        with found, Track(path) as track:  # a date, for example
+            for index in range(60):
+                assert found.time(index) == track.time(index)
+                assert len(found.faces(index)) == 1
+    assert num_known > 700
+
+
+def test_a_long_track_is_written_and_read_on_the_way(
+    cache: TrackCache, wanted: Wanted, tracks: Path
+) -> None:
+    long = replace(wanted, until=Fraction(1000))
+    found = list(follow(cache, frames(1500), FakeEyes(), long))
+    (path,) = kept(tracks)
+    assert num_frames(path) == 1500
+    eyes = FakeEyes()
+    assert_same(list(follow(cache, frames(1500), eyes, long)), found)
+    assert eyes.num_detected == 0
+
+
+def test_memory_does_not_grow_with_a_track(tmp_path: Path) -> None:
+    face = Face(
+        box=np.ones(4, np.float32),
+        landmarks=FaceLandmarks(
+            points=np.ones((NUM_LANDMARKS, 2), np.float32), yaw=0.1, pitch=-0.1
+        ),
+    )
+    tracemalloc.start()
+    with TrackRecorder() as recorder:
+        for index, at in frames(5000):
+            recorder.add(FollowedPeople(frame=index, time=at, faces=(face,), shot=0))
+        recorder.save(tmp_path / "track.npz", is_whole=True)
+    with Track(tmp_path / "track.npz") as track:
+        assert all(track.faces(index)[0] is not None for index in range(5000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "track.npz").stat().st_size > 5e6
+    assert peak < 2.5e6
+
+
+@pytest.mark.parametrize("where", ["tempfile.TemporaryFile", "shutil.copyfileobj"])
+def test_where_there_is_no_room_nothing_is_kept_and_the_job_goes_on(
+    cache: TrackCache,
+    wanted: Wanted,
+    tracks: Path,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(where, full)
+    with caplog.at_level(logging.INFO):
+        assert len(followed_until(cache, FakeEyes(), wanted)) == 60
+    assert "not kept: [Errno 28] No space left on device" in caplog.text
+    assert not tracks.exists() or list(tracks.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_on_the_way_costs_the_track_alone(
+    cache: TrackCache, wanted: Wanted, tracks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, num_added = TrackRecorder.add, []
+
+    def until_full(self: TrackRecorder, followed: FollowedPeople[int]) -> None:
+        num_added.append(1)
+        if len(num_added) == 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(self, followed)
+
+    monkeypatch.setattr(TrackRecorder, "add", until_full)
+    assert len(followed_until(cache, FakeEyes(), wanted)) == 60
+    assert len(num_added) == 10
+    assert kept(tracks) == []
 
 
 def test_a_track_that_does_not_fit_the_frames_is_left_where_it_ends_to_fit(
@@ -295,7 +402,7 @@ def test_a_track_has_a_bounded_size(
     monkeypatch.setattr(trackcache, "MAX_FRAMES", 30)
     assert len(followed_until(cache, FakeEyes(), wanted)) == 60
     (path,) = kept(tracks)
-    assert len(Track.read(path)) == 30
+    assert num_frames(path) == 30
     assert path.stat().st_size < 30 * 1200 + 1000
     eyes = FakeEyes()
     followed_until(cache, eyes, replace(wanted, until=Fraction(1, 2)))
@@ -425,4 +532,4 @@ def test_the_track_of_two_people_is_as_bounded_as_that_of_one(
     monkeypatch.setattr(trackcache, "MAX_FRAMES", 30)
     both = replace(wanted, who=(somebody(0), somebody(1)))
     assert len(people_of(cache, KnowingEyes(), both)[0]) == 60
-    assert len(Track.read(*kept(tracks))) == 15
+    assert num_frames(*kept(tracks)) == 15

@@ -32,7 +32,7 @@ class Shelf:
 
 
 SHELVES: dict[str, Shelf] = {
-    "tracks": Shelf(title="where faces are in videos", place="tracks", pattern="*.safetensors"),
+    "tracks": Shelf(title="where faces are in videos", place="tracks", pattern="*.npz"),
     "compiled": Shelf(title="compiled networks", place="cache/compiled", pattern="*"),
     "verdicts": Shelf(title="verdicts on precision", place="cache/parity", pattern="*.json"),
     "converted": Shelf(

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -31,16 +31,16 @@ from lipwright.faces.follow import (
 )
 from lipwright.inference.content import FileContent
 from lipwright.inference.sight import FACE_HEIGHT
-from lipwright.inference.tracks import FORMAT, Track
+from lipwright.inference.tracks import FORMAT, Track, TrackRecorder
 
 log = logging.getLogger(__name__)
 
 F = TypeVar("F")
 _Follow = Callable[[Iterable[tuple[F, Fraction]]], Iterator[FollowedPeople[F]]]
 
-SUFFIX = ".safetensors"
+SUFFIX = ".npz"
 MAX_TRACK_BYTES = 256 * 2**20  # of all tracks: 2.5 hours at 25 fps, 1.1 kB a frame
-MAX_FRAMES = 50_000  # of one face's track, half an hour at 25 fps: 55 MB while it is recorded
+MAX_FRAMES = 50_000  # of one face's track, half an hour at 25 fps: 55 MB
 
 
 def tracks_folder() -> Path:
@@ -101,45 +101,59 @@ class TrackCache:
         content = FileContent(wanted.source, self._folder)
         try:
             path = self._path(content.digest, wanted)
-            track = None if path is None else _kept(path)
-            if path is not None and track is not None and track.covers(wanted.until):
-                log.info("the track of %s is known: %s", wanted.source, path.name)
-                yield from _replayed(frames, anew, wanted, track=track, path=path)
-            else:
-                yield from self._recorded(anew(frames), wanted, content=content)
+            with _kept(path) as track:
+                if track is not None and track.covers(wanted.until):
+                    log.info("the track of %s is known: %s", wanted.source, track.path.name)
+                    yield from _replayed(frames, anew, wanted, track=track)
+                    return
+            yield from self._recorded(anew(frames), wanted, content=content)
         finally:
             content.close()
 
     def _recorded(
         self, followed: Iterator[FollowedPeople[F]], wanted: Wanted, *, content: FileContent
     ) -> Iterator[FollowedPeople[F]]:
-        track = Track(num_people=max(len(wanted.who), 1))
-        most = MAX_FRAMES // track.num_people
+        num_people = max(len(wanted.who), 1)
         try:
-            for together in followed:
-                if len(track) < most:
-                    track.add(together)
-                yield together
-            track.is_whole = len(track) < most
-        finally:
-            self._keep(track, content, wanted)
+            recorder = TrackRecorder(num_people=num_people)
+        except OSError as err:
+            _say_not_kept(wanted, err)
+            yield from followed
+            return
+        most, is_kept, is_whole = MAX_FRAMES // num_people, True, False
+        with recorder:
+            try:
+                for together in followed:
+                    if is_kept and recorder.num_frames < most:
+                        try:
+                            recorder.add(together)
+                        except OSError as err:
+                            is_kept = False
+                            _say_not_kept(wanted, err)
+                    yield together
+                is_whole = recorder.num_frames < most
+            finally:
+                if is_kept:
+                    self._keep(recorder, content, wanted, is_whole=is_whole)
 
-    def _keep(self, track: Track, content: FileContent, wanted: Wanted) -> None:
+    def _keep(
+        self, recorder: TrackRecorder, content: FileContent, wanted: Wanted, *, is_whole: bool
+    ) -> None:
         """Keep a track, unless a longer one of the same video was kept meanwhile."""
         path = self._path(content.digest, wanted) if content.is_unchanged() else None
-        if path is None or not len(track):
+        if path is None or not recorder.num_frames:
             return
         content.remember()
-        before = _kept(path)
-        if before is not None and len(before) >= len(track):
-            return
+        with _kept(path) as before:
+            if before is not None and len(before) >= recorder.num_frames:
+                return
         staged = path.with_name(f".{uuid4().hex}{SUFFIX}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            track.write(staged)
+            recorder.save(staged, is_whole=is_whole)
             staged.replace(path)
-        except (OSError, CheckpointError) as err:
-            log.info("the track of %s is not kept: %s", wanted.source, err)
+        except OSError as err:
+            _say_not_kept(wanted, err)
             with suppress(OSError):
                 staged.unlink(missing_ok=True)
             return
@@ -175,7 +189,6 @@ def _replayed(
     wanted: Wanted,
     *,
     track: Track,
-    path: Path,
 ) -> Iterator[FollowedPeople[F]]:
     rest = iter(frames)
     shot = 0
@@ -185,11 +198,11 @@ def _replayed(
             log.warning(
                 "the track %s does not fit '%s' from %.3f s on; it is dropped, and the faces "
                 "followed anew from there",
-                path,
+                track.path,
                 wanted.source,
                 at,
             )
-            _drop(path)
+            _drop(track.path)
             for together in anew(chain([(frame, at)], rest)):
                 yield replace(together, shot=together.shot + shot + 1)
             return
@@ -197,19 +210,27 @@ def _replayed(
         yield FollowedPeople(frame=frame, time=at, faces=track.faces(index), shot=shot)
 
 
-def _kept(path: Path) -> Track | None:
-    """A track that is kept and whole; it counts as used now."""
-    if not path.is_file():
-        return None
+def _say_not_kept(wanted: Wanted, err: OSError) -> None:
+    log.info("the track of %s is not kept: %s", wanted.source, err)
+
+
+@contextmanager
+def _kept(path: Path | None) -> Iterator[Track | None]:
+    """A track that is kept and whole, for the time of a block; it counts as used now."""
+    if path is None or not path.is_file():
+        yield None
+        return
     try:
-        track = Track.read(path)
+        track = Track(path)
     except (OSError, CheckpointError) as err:
         log.warning("a track is dropped and made anew: %s", err)
         _drop(path)
-        return None
-    with suppress(OSError):
-        os.utime(path)
-    return track
+        yield None
+        return
+    with track:
+        with suppress(OSError):
+            os.utime(path)
+        yield track
 
 
 def _drop(path: Path) -> None:
