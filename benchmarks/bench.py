@@ -12,6 +12,7 @@ times depend on the machine and on what else it does, ratios hardly.
 
 import argparse
 import json
+import os
 import statistics
 import subprocess  # noqa: TID251 - a job is measured in a process of its own, as users run it
 import sys
@@ -32,6 +33,7 @@ from scenes import FPS, write_scene, write_speech
 
 import lipwright
 from lipwright.checkpoints import DEFAULT_LANDMARKS, DEFAULT_MODEL, model_path
+from lipwright.checkpoints.home import home
 from lipwright.errors import LipwrightError
 from lipwright.faces import Mtcnn
 from lipwright.faces.follow import Followed, follow_face
@@ -177,15 +179,9 @@ def jobs(folder: Path, model: str, seconds: float, rounds: int) -> tuple[Table, 
             pairs.append(pair)
         job, codec = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratios[name] = statistics.median(a / b for a, b in pairs)
-        table.append(
-            [
-                f"{name}, {seconds:.0f} s",
-                f"{job:.1f} s",
-                f"{seconds * FPS / job:.0f}",
-                f"{codec:.1f} s",
-                f"{ratios[name]:.2f}",
-            ]
-        )
+        speed = seconds * FPS / job
+        row = [f"{name}, {seconds:.0f} s", f"{job:.1f} s", f"{speed:.0f}", f"{codec:.1f} s"]
+        table.append([*row, f"{ratios[name]:.2f}"])
     return table, ratios
 
 
@@ -230,7 +226,11 @@ def run_job(kind: str, scene: str, speech: str, model: str) -> None:
                 if progress.done % (60 * FPS) == 0:
                     curve.append(megabytes("VmRSS"))
 
-            options = lipwright.SyncOptions(use_cache=False)
+            if kind == "first":  # of a user on this video: it writes down where the face is
+                model = str(runnable_model(model))
+                (Path(folder) / "cache").symlink_to(home() / "cache")
+                os.environ["LIPWRIGHT_HOME"] = folder
+            options = lipwright.SyncOptions(use_cache=kind == "first")
             lipwright.sync(scene, speech, out, model=model, options=options, on_progress=note)
     seconds = time.perf_counter() - started
     finished = Finished(
@@ -243,10 +243,7 @@ def run_job(kind: str, scene: str, speech: str, model: str) -> None:
 
 
 def megabytes(what: str) -> float:
-    """Of this process' memory, now or at its peak.
-
-    What getrusage tells begins with the peak of the process that started this one.
-    """
+    """Of this process' memory, now or at its peak; getrusage begins with the parent's peak."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
@@ -373,7 +370,7 @@ def memory(folder: Path, model: str, lengths: Sequence[float]) -> Table:
         seconds = 60 * minutes
         scene = write_scene(folder / f"{minutes}.mp4", width=width, height=height, seconds=seconds)
         speech = write_speech(SPEECH, folder / f"{minutes}.wav", seconds=seconds)
-        found = in_process("sync", scene, speech, model)
+        found = in_process("first", scene, speech, model)
         per_frame = 1000 * found.seconds / (seconds * FPS)
         held = " ".join(f"{value:.0f}" for value in found.curve)
         table.append([f"{minutes:g} min", f"{found.megabytes:.0f}", f"{per_frame:.1f}", held])

@@ -6,8 +6,8 @@ import pytest
 from command import run
 
 FILES = {
-    "tracks/a.safetensors": 3_000_000,
-    "tracks/b.safetensors": 1_000_000,
+    "tracks/a.npz": 3_000_000,
+    "tracks/b.npz": 1_000_000,
     "tracks/c.known": 64,
     "cache/compiled/key/network.blob": 2_000_000,
     "cache/parity/key.json": 20,

@@ -78,7 +78,7 @@ def test_the_mouth_follows_the_isolated_voice(folder: Path) -> None:
     voice = Voice(speech=folder / "song.wav", isolated=folder / "anna.wav")
     said = utterance_of(voice, start=Fraction(0), amplitude=1, rests_in_pauses=False)
     anna = mel_spectrogram(read_speech(folder / "anna.wav"))
-    np.testing.assert_allclose(said.mel.whole(), anna, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(said.heard.whole(), anna, rtol=0, atol=1e-6)
     heard = np.concatenate(list(sound_of([(voice, Fraction(0))]).blocks), axis=1)
     assert np.abs(heard[0] - read_speech(folder / "song.wav")[: heard.shape[1]]).max() < 0.01
 

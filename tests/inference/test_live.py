@@ -122,7 +122,7 @@ def offline(
 ) -> list[Drawn]:
     job = Job(face=path, info=probe(path), options=SyncOptions(), report=lambda _progress: None)
     duration = Fraction(speech.size, RATE)
-    said = Utterance(mel=MelReader(lambda: [speech]), duration=duration)
+    said = Utterance(heard=MelReader(lambda: [speech]), duration=duration)
     return list(stream_job(job, [Role("largest", said)], eyes=eyes, backend=backend))
 
 

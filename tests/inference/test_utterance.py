@@ -11,7 +11,7 @@ from lipwright.inference.utterance import Utterance
 from lipwright.speech import SILENCE, MelReader
 
 SAMPLES = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * 16_000 - 200).astype(np.float32)
-MEL = MelReader(lambda: [SAMPLES])  # of 160 columns
+HEARD = MelReader(lambda: [SAMPLES])  # of 160 columns
 TIMES = [Fraction(i, 25) for i in range(60)]
 
 
@@ -29,7 +29,7 @@ def told(*, with_amplitude: bool = True) -> GeneratorBackend:
 
 
 def utterance(**settings: object) -> Utterance:
-    return Utterance(mel=MEL, duration=Fraction(2), **settings)  # type: ignore[arg-type]
+    return Utterance(heard=HEARD, duration=Fraction(2), **settings)  # type: ignore[arg-type]
 
 
 def test_a_later_start_is_the_same_speech_later() -> None:

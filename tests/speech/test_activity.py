@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipwright.speech import MEL_RATE, activity, activity_at, mel_spectrogram, speech_activity
+from lipwright.speech import (
+    MEL_RATE,
+    activity,
+    activity_at,
+    activity_of,
+    levels_of,
+    mel_spectrogram,
+)
 
 RATE = 16_000
 
@@ -23,8 +30,8 @@ def room(seconds: float, *, level: float, seed: int = 1) -> np.ndarray:
     return (level * noise).astype(np.float32)
 
 
-def activity_of(samples: np.ndarray) -> np.ndarray:
-    return speech_activity(mel_spectrogram(samples))
+def active_in(samples: np.ndarray) -> np.ndarray:
+    return activity_of(levels_of(mel_spectrogram(samples)))
 
 
 def seconds(start: float, end: float) -> slice:
@@ -34,7 +41,7 @@ def seconds(start: float, end: float) -> slice:
 @pytest.mark.parametrize("noise", [0.0, 0.0005, 0.01])
 def test_a_mouth_rests_between_sentences_whatever_the_room_sounds_like(noise: float) -> None:
     samples = np.concatenate([voice(1.5), np.zeros(RATE, np.float32), voice(1.5)])
-    active = activity_of(samples + room(4.0, level=noise))
+    active = active_in(samples + room(4.0, level=noise))
     assert active[seconds(0.1, 1.4)].min() == 1
     assert active[seconds(1.9, 2.1)].max() == 0
     assert active[seconds(2.5, 3.9)].min() == 1
@@ -42,7 +49,7 @@ def test_a_mouth_rests_between_sentences_whatever_the_room_sounds_like(noise: fl
 
 def test_it_begins_to_move_before_it_is_heard_and_softly() -> None:
     samples = np.concatenate([np.zeros(RATE, np.float32), voice(1.0)]) + room(2.0, level=0.0005)
-    active = activity_of(samples)
+    active = active_in(samples)
     assert active[seconds(0.93, 1.0)].min() == 1
     assert active[seconds(0, 0.6)].max() == 0
     assert np.abs(np.diff(active)).max() < 0.12
@@ -52,26 +59,26 @@ def test_it_begins_to_move_before_it_is_heard_and_softly() -> None:
 def test_a_short_pause_is_part_of_speaking(pause: float) -> None:
     silence = np.zeros(round(pause * RATE), np.float32)
     samples = np.concatenate([voice(1.0), silence, voice(1.0), silence])
-    assert activity_of(samples + room(2 + 2 * pause, level=0.0005)).min() == 1
+    assert active_in(samples + room(2 + 2 * pause, level=0.0005)).min() == 1
 
 
 def test_digital_silence_is_rest() -> None:
-    assert activity_of(np.zeros(RATE, np.float32)).max() == 0
+    assert active_in(np.zeros(RATE, np.float32)).max() == 0
 
 
 def test_where_nothing_is_quieter_than_the_rest_there_is_no_pause() -> None:
-    assert activity_of(room(2.0, level=0.1)).min() == 1
+    assert active_in(room(2.0, level=0.1)).min() == 1
 
 
 def test_long_speech_is_the_same_in_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [voice(1.5), np.zeros(RATE, np.float32), voice(0.7, seed=2)] * 3
     samples = np.concatenate(parts)
     mel = mel_spectrogram(samples + room(samples.size / RATE, level=0.001))
-    whole = speech_activity(mel)
+    whole = activity_of(levels_of(mel))
     assert set(np.unique(whole[::40])) >= {0, 1}
     for chunk in (1, 7, mel.shape[1] - 1, mel.shape[1]):
         monkeypatch.setattr(activity, "_CHUNK_COLUMNS", chunk)
-        np.testing.assert_array_equal(speech_activity(mel), whole)
+        np.testing.assert_array_equal(activity_of(levels_of(mel)), whole)
 
 
 @given(

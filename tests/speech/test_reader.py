@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lipwright.errors import MediaError
+from lipwright.errors import ConfigError, MediaError
 from lipwright.speech import (
     MEL_RATE,
     MelReader,
     activity_of,
     cut_windows,
+    levels_of,
     mel_spectrogram,
-    speech_activity,
 )
 
 RATE = 16_000
@@ -43,6 +43,7 @@ class Counted:
 
 
 @settings(max_examples=60, deadline=None)
+@example(num_samples=60_000, size=20_000, hold=20, starts=[85, 90, 95], length=20)
 @given(
     num_samples=st.integers(1, 60_000),
     size=st.integers(500, 20_000),
@@ -69,7 +70,7 @@ def test_windows_are_those_of_the_whole_mel_in_any_order(
 def test_a_mouth_rests_where_it_does_in_the_whole_mel() -> None:
     samples = recording(10 * RATE)
     reader = MelReader(Counted(samples, 7000), hold=100)
-    expected = speech_activity(mel_spectrogram(samples))
+    expected = activity_of(levels_of(mel_spectrogram(samples)))
     assert 0 < expected.mean() < 1
     np.testing.assert_allclose(activity_of(reader.levels), expected, atol=1e-6)
 
@@ -110,6 +111,31 @@ def test_a_recording_that_has_become_shorter_is_told() -> None:
     assert reader.windows(np.array([0]), length=65).shape == (1, 1, 80, 65)
     with pytest.raises(MediaError, match=r"had 10\.01 s of sound and has 4\.01 s now"):
         reader.windows(np.array([700]), length=65)
+
+
+def test_one_that_is_closed_lets_go_of_its_file_and_reads_it_anew_if_it_must() -> None:
+    samples, opened = recording(30 * RATE), []
+
+    def read() -> Iterator[Samples]:
+        opened.append(True)
+        try:
+            yield from Counted(samples, RATE)()
+        finally:
+            opened.pop()
+
+    reader = MelReader(read, hold=200)
+    before = reader.windows(np.array([300]), length=65)
+    assert opened
+    reader.close()
+    assert not opened
+    np.testing.assert_array_equal(reader.windows(np.array([300]), length=65), before)
+    reader.close()
+
+
+def test_a_window_that_is_longer_than_what_is_held_is_refused() -> None:
+    reader = MelReader(Counted(recording(RATE), RATE), hold=64)
+    with pytest.raises(ConfigError, match="a window of 65 columns is longer than the 64 held"):
+        reader.windows(np.array([0]), length=65)
 
 
 def test_what_cannot_be_read_is_told_at_once() -> None:

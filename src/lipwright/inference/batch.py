@@ -31,7 +31,7 @@ CORES_PER_JOB = 2  # that it keeps busy: the drawing, and decoding, following an
 # Bytes that a job holds, beside the networks: a few dozen frames in each stage, and the encoder's.
 # Measured: 0.5 GB at 1920x1080, 2 GB at 3840x2160.
 MEMORY_PER_PIXEL, MEMORY_PER_JOB = 256, 128 << 20
-_LOOK_UP = 0.2  # seconds within which a signal is noticed
+_SIGNAL_SECONDS = 0.2  # within which a signal is noticed
 _FORMAT = "lipwright-batch-1"
 Status = Literal["done", "skipped", "failed"]
 
@@ -141,7 +141,7 @@ def _result_of(future: Future[BatchResult]) -> BatchResult:
     waits for nothing else than the job.
     """
     while not future.done():
-        wait([future], timeout=_LOOK_UP)
+        wait([future], timeout=_SIGNAL_SECONDS)
     return future.result()
 
 

@@ -141,8 +141,8 @@ def utterance_of(
     path, stream = Path(voice.speech), voice.stream
     if voice.isolated is not None:
         path, stream = Path(voice.isolated), None
-    mel = MelReader(lambda: read_speech_blocks(path, stream=stream))
-    duration = Fraction(mel.num_samples, SPEECH_RATE)
+    heard = MelReader(lambda: read_speech_blocks(path, stream=stream))
+    duration = Fraction(heard.num_samples, SPEECH_RATE)
     if duration < _SHORTEST:
         raise MediaError(
             f"'{path}' has {float(duration):.3f} s of sound; at least {float(_SHORTEST)} s are "
@@ -153,9 +153,9 @@ def utterance_of(
             f"'{path}' lasts {float(duration):.2f} s, so with an offset of {float(start):.2f} s "
             f"nothing of it is left"
         )
-    activity = activity_of(mel.levels) if rests_in_pauses else None
+    activity = activity_of(heard.levels) if rests_in_pauses else None
     return Utterance(
-        mel=mel, duration=duration, start=start, amplitude=amplitude, activity=activity
+        heard=heard, duration=duration, start=start, amplitude=amplitude, activity=activity
     )
 
 

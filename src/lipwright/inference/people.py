@@ -69,7 +69,7 @@ def whom_to_follow(
 
 def _speaking(source: Path, people: Sequence[Person], *, seconds: Fraction) -> Person:
     try:
-        mel, _ = mel_of(_beginning(read_speech_blocks(source), seconds + _HEARD_BEYOND))
+        mel = mel_of(_beginning(read_speech_blocks(source), seconds + _HEARD_BEYOND))
     except MediaError as err:
         raise ConfigError(
             f"face speaking: who speaks is told by the video's own sound, and there is none "

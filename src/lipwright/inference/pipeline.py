@@ -175,6 +175,7 @@ def opened(
             report=on_progress or (lambda _progress: None),
         )
         play = Play(job, voices)
+        held.callback(play.close)
         backend, engine = models.generator(options.mode)
         if options.mode != "released":
             _require_amplitude(models, backend, options)
@@ -242,6 +243,11 @@ class Play:
     def end(self) -> Fraction:
         """When the last speech ends, in seconds of the output."""
         return max(utterance.end for utterance in self.utterances)
+
+    def close(self) -> None:
+        """Let go of the speeches' files."""
+        for utterance in self.utterances:
+            utterance.heard.close()
 
     def sound(self) -> SoundTrack:
         """What is heard."""
@@ -319,7 +325,7 @@ def _render_released(at_work: OpenedJob, out: Path | Pipe) -> Outcome:
     utterance = play.utterances[0]
     with at_work.models.detector(job.options.min_face) as detector:
         frames, outcome = plan_released_job(
-            job, utterance.mel.whole(), detector=detector, backend=at_work.backend
+            job, utterance.heard.whole(), detector=detector, backend=at_work.backend
         )
         with VideoWriter(
             out,

@@ -79,7 +79,7 @@ def stream_job(
     Raises:
         NoFaceError: If no frame shows a face, after the last frame; or at the first that does not,
             where the job asks for that.
-        MediaError: If the source cannot be read to its end.
+        MediaError: If the source, or a speech, cannot be read to its end.
     """
     schedule = schedule_of(job, roles)
     config = FollowConfig(crop=backend.crop)

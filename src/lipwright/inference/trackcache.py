@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain
@@ -113,27 +113,17 @@ class TrackCache:
     def _recorded(
         self, followed: Iterator[FollowedPeople[F]], wanted: Wanted, *, content: FileContent
     ) -> Iterator[FollowedPeople[F]]:
-        num_people = max(len(wanted.who), 1)
+        recorder, most = _begun(self._folder, wanted), MAX_FRAMES // max(len(wanted.who), 1)
+        is_whole = False
         try:
-            recorder = TrackRecorder(num_people=num_people)
-        except OSError as err:
-            _say_not_kept(wanted, err)
-            yield from followed
-            return
-        most, is_kept, is_whole = MAX_FRAMES // num_people, True, False
-        with recorder:
-            try:
-                for together in followed:
-                    if is_kept and recorder.num_frames < most:
-                        try:
-                            recorder.add(together)
-                        except OSError as err:
-                            is_kept = False
-                            _say_not_kept(wanted, err)
-                    yield together
-                is_whole = recorder.num_frames < most
-            finally:
-                if is_kept:
+            for together in followed:
+                if recorder is not None and recorder.num_frames < most:
+                    recorder = _added(recorder, together, wanted)
+                yield together
+            is_whole = recorder is not None and recorder.num_frames < most
+        finally:
+            if recorder is not None:
+                with closing(recorder):
                     self._keep(recorder, content, wanted, is_whole=is_whole)
 
     def _keep(
@@ -149,7 +139,6 @@ class TrackCache:
                 return
         staged = path.with_name(f".{uuid4().hex}{SUFFIX}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             recorder.save(staged, is_whole=is_whole)
             staged.replace(path)
         except OSError as err:
@@ -193,8 +182,8 @@ def _replayed(
     rest = iter(frames)
     shot = 0
     for index, (frame, at) in enumerate(rest):
-        if index >= len(track) or track.time(index) != at:
-            # The same bytes, but other frames: another version of the decoder.
+        known = _known(track, index, frame, at)
+        if known is None:
             log.warning(
                 "the track %s does not fit '%s' from %.3f s on; it is dropped, and the faces "
                 "followed anew from there",
@@ -202,12 +191,51 @@ def _replayed(
                 wanted.source,
                 at,
             )
+            track.close()
             _drop(track.path)
             for together in anew(chain([(frame, at)], rest)):
                 yield replace(together, shot=together.shot + shot + 1)
             return
-        shot = track.shot(index)
-        yield FollowedPeople(frame=frame, time=at, faces=track.faces(index), shot=shot)
+        shot = known.shot
+        yield known
+
+
+def _known(track: Track, index: int, frame: F, at: Fraction) -> FollowedPeople[F] | None:
+    """What a track tells of a frame.
+
+    None if it does not fit: the same bytes, but other frames (another version of the decoder), or
+    a file that has been damaged meanwhile.
+    """
+    try:
+        if index >= len(track) or track.time(index) != at:
+            return None
+        faces, shot = track.faces(index), track.shot(index)
+    except CheckpointError as err:
+        log.info("%s", err)
+        return None
+    return FollowedPeople(frame=frame, time=at, faces=faces, shot=shot)
+
+
+def _begun(folder: Path, wanted: Wanted) -> TrackRecorder | None:
+    """A track with no frames; None, and said, where it cannot be written."""
+    try:
+        return TrackRecorder(folder, num_people=max(len(wanted.who), 1))
+    except OSError as err:
+        _say_not_kept(wanted, err)
+        return None
+
+
+def _added(
+    recorder: TrackRecorder, followed: FollowedPeople[F], wanted: Wanted
+) -> TrackRecorder | None:
+    """The track with a frame more; None, and said, where there is no room for it."""
+    try:
+        recorder.add(followed)
+    except OSError as err:
+        recorder.close()
+        _say_not_kept(wanted, err)
+        return None
+    return recorder
 
 
 def _say_not_kept(wanted: Wanted, err: OSError) -> None:

@@ -59,42 +59,35 @@ _FACE = np.dtype(
 def _rows(num_people: int) -> np.dtype[np.void]:
     """What is known of a frame."""
     time = [("numerator", np.int64), ("denominator", np.int64)]  # in seconds
-    return np.dtype([*time, ("shot", np.int64), ("faces", _FACE, num_people)])
+    return np.dtype([*time, ("shot", np.int64), ("faces", _FACE, (num_people,))])
 
 
 class TrackRecorder:
     """Writes down where the faces of some people are, from the first frame of a video on.
 
-    What was written lies in a temporary file without a name until it is saved.
+    What was written lies in a temporary file until it is saved, and is gone when this is closed.
     """
 
-    def __init__(self, *, num_people: int = 1) -> None:
+    def __init__(self, folder: Path, *, num_people: int = 1) -> None:
         """Begin with no frames.
 
         Args:
+            folder: Of the temporary file; made if it is not there.
             num_people: How many it tells of.
 
         Raises:
-            OSError: If there is no room for temporary files.
+            OSError: If nothing can be written there.
         """
         self._num_people = num_people
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the recorder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - see close
         self._archive = zipfile.ZipFile(self._file, "w")
         self._rows = np.zeros(_CHUNK_FRAMES, dtype=_rows(num_people))
         self._last = Fraction(0)
         self.num_frames = 0
         """Frames in it."""
 
-    def __enter__(self) -> "TrackRecorder":
-        """Use it in a block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Let go of what is not saved."""
         with suppress(OSError):  # what cannot be written any more is not wanted any more
             self._archive.close()
@@ -157,11 +150,12 @@ class TrackRecorder:
 class Track:
     """Where the faces of some people are, from a file that a `TrackRecorder` saved.
 
-    Frames are best asked for in order: some hundred are held at a time.
+    Frames are best asked for in order: some hundred are held at a time. Asking for one raises
+    CheckpointError if it cannot be read any more.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a file, and make sure that it is whole.
+        """Open a file, and compare its checksums.
 
         Raises:
             OSError: If it cannot be read.
@@ -186,8 +180,7 @@ class Track:
             about = json.loads(self._archive.read(_ABOUT))
             if about["format"] != FORMAT:
                 raise CheckpointError(f"{self.path} is no track of this version, {FORMAT}")
-            self.num_people = int(about["people"])
-            """How many it tells of."""
+            self._rows = _rows(int(about["people"]))
             self.is_whole = bool(about["is_whole"])
             """Whether it ends where the video does."""
             self._num_frames = int(about["frames"])
@@ -238,10 +231,20 @@ class Track:
     def _row(self, index: int) -> np.void:
         number, place = divmod(index, _CHUNK_FRAMES)
         if self._chunk is None or self._chunk[0] != number:
-            with self._archive.open(f"{number}.npy") as member:
-                self._chunk = number, npy.read_array(member, allow_pickle=False)
+            self._chunk = number, self._read_chunk(number)
         row: np.void = self._chunk[1][place]
         return row
+
+    def _read_chunk(self, number: int) -> NDArray[np.void]:
+        try:
+            with self._archive.open(f"{number}.npy") as member:
+                rows: NDArray[np.void] = npy.read_array(member, allow_pickle=False)
+        except (OSError, *_DAMAGE) as err:
+            raise CheckpointError(f"{self.path} cannot be read any more: {err}") from err
+        expected = min(_CHUNK_FRAMES, len(self) - number * _CHUNK_FRAMES)
+        if rows.dtype != self._rows or rows.shape != (expected,):
+            raise CheckpointError(f"{self.path} is damaged: {number}.npy holds something else")
+        return rows
 
 
 def _state(face: Face | None) -> int:

@@ -17,8 +17,8 @@ _MIDDLE = Fraction(MEL_RATE, 50)  # columns from a frame's time stamp to the mid
 class Utterance:
     """A speech, and how it is to be said."""
 
-    mel: MelReader
-    """What is heard of it."""
+    heard: MelReader
+    """What is heard of it: held open until that is closed, and used by one thread at a time."""
     duration: Fraction
     """Of the recording, in seconds."""
     start: Fraction = Fraction(0)
@@ -68,7 +68,7 @@ class Utterance:
         """
         heard = [time - self.start for time in times]
         starts = aligned_starts(heard, backend.alignment, columns=backend.columns)
-        windows = self.mel.windows(starts, length=backend.columns)
+        windows = self.heard.windows(starts, length=backend.columns)
         motion = self.motion_at(times)
         if backend.with_amplitude:
             return windows, motion

@@ -85,10 +85,12 @@ def read_speech_blocks(path: Path, *, stream: int | None = None) -> Iterator[NDA
         stream: See `read_speech`.
 
     Yields:
-        Consecutive stretches ``(N,)`` of some seconds.
+        Consecutive stretches of about four seconds: ``(N,)`` float32 in [-1, 1], mono, at
+        `SPEECH_RATE`.
 
     Raises:
-        MediaError: See `read_speech`.
+        MediaError: See `read_speech`; when the first stretch is asked for, or the one that is
+            missing.
     """
     track = read_sound(path, stream=stream)
     resampler = AudioResampler(format="fltp", layout="mono", rate=SPEECH_RATE)

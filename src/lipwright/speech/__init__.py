@@ -1,6 +1,6 @@
 """What is being said, as the networks see it: the mel front end and the windows cut from it."""
 
-from lipwright.speech.activity import activity_at, activity_of, speech_activity
+from lipwright.speech.activity import activity_at, activity_of, levels_of
 from lipwright.speech.mel import FRONT_END, MEL_RATE, NUM_MELS, SILENCE, Mel, mel_spectrogram
 from lipwright.speech.reader import MelReader
 from lipwright.speech.stream import (
@@ -52,9 +52,9 @@ __all__ = [
     "cut_windows",
     "expert_columns",
     "frame_lead",
+    "levels_of",
     "live_window",
     "mel_of",
     "mel_spectrogram",
-    "speech_activity",
     "window_starts",
 ]

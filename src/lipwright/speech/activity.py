@@ -18,24 +18,8 @@ _QUIET, _LOUD = 5, 95  # percentiles of the level that stand for the room and fo
 _DECADES = 1.25  # of power to a step of the mel's scale, where 8 is 100 dB
 _LEAST_RANGE = 0.8  # of that scale, 10 dB: with less between them nothing is a pause
 _THRESHOLD = 0.3  # of the way from the room to the voice
-_CHUNK_COLUMNS = 1024
 _HIGHEST_THRESHOLD = 2.4  # above the room, 30 dB
-
-
-def speech_activity(mel: Mel) -> NDArray[np.float32]:
-    """How much of a mouth's motion each moment of a recording calls for.
-
-    The level of the room is what the quietest twentieth of the recording has, so steady noise
-    counts as a pause; music, or noise that hides the voice, leaves no pause at all.
-
-    Args:
-        mel: ``(80, num_columns)`` float32 in [-4, 4].
-
-    Returns:
-        ``(num_columns,)`` float32: 0 in pauses, 1 where somebody speaks, and between them a soft
-        rise that begins before the sound does.
-    """
-    return activity_of(levels_of(mel))
+_CHUNK_COLUMNS = 1024  # looked at at a time, so that memory does not grow with length
 
 
 def levels_of(mel: Mel) -> NDArray[np.float64]:
@@ -49,7 +33,7 @@ def levels_of(mel: Mel) -> NDArray[np.float64]:
         every band is at the floor.
     """
     levels = np.empty(mel.shape[1])
-    for start in range(0, mel.shape[1], _CHUNK_COLUMNS):  # memory does not grow with length
+    for start in range(0, mel.shape[1], _CHUNK_COLUMNS):
         chunk = slice(start, start + _CHUNK_COLUMNS)
         bands = mel[_BANDS, chunk].astype(np.float64)
         levels[chunk] = np.log10(np.power(10, _DECADES * bands).mean(axis=0)) / _DECADES
@@ -58,10 +42,17 @@ def levels_of(mel: Mel) -> NDArray[np.float64]:
 
 
 def activity_of(levels: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What `speech_activity` makes of a mel of these levels.
+    """How much of a mouth's motion each moment of a recording calls for.
+
+    The level of the room is what the quietest twentieth of the recording has, so steady noise
+    counts as a pause; music, or noise that hides the voice, leaves no pause at all.
 
     Args:
         levels: ``(num_columns,)``, see `levels_of`.
+
+    Returns:
+        ``(num_columns,)`` float32: 0 in pauses, 1 where somebody speaks, and between them a soft
+        rise that begins before the sound does.
     """
     if levels.max(initial=SILENCE) <= SILENCE:
         return np.zeros(levels.size, dtype=np.float32)
@@ -76,7 +67,7 @@ def activity_at(activity: NDArray[np.float32], columns: NDArray[np.float64]) -> 
     """Look an activity up between its columns; beyond both ends it softly ends.
 
     Args:
-        activity: See :func:`speech_activity`.
+        activity: See :func:`activity_of`.
         columns: ``(N,)`` places in columns, 80 to the second.
 
     Returns:
