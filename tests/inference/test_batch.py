@@ -263,12 +263,19 @@ def test_an_interrupt_stops_all_jobs_and_leaves_nothing_half_written(
 def test_an_interrupt_is_noticed_whichever_thread_the_system_gives_it_to(
     jobs: list[BatchJob], tmp_path: Path
 ) -> None:
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
     def interrupt(_job: BatchJob, progress: Progress) -> None:
         if progress.done == 1:
-            signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # the thread of the job
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)  # the thread of the job
 
-    write_sound(tmp_path / "long.wav", np.zeros(RATE * 600, np.float32))
+    write_sound(tmp_path / "long.wav", np.zeros(RATE * 120, np.float32))
     jobs = [replace(job, speech=tmp_path / "long.wav") for job in jobs]
-    with pytest.raises(KeyboardInterrupt):
-        run_batch(jobs[:1], record=tmp_path / "jobs.done.json", on_progress=interrupt)
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_batch(jobs[:1], record=tmp_path / "jobs.done.json", on_progress=interrupt)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     assert not (tmp_path / "a.mp4").exists()
