@@ -42,13 +42,12 @@ class MelReader:
         self._blocks, self._hold = blocks, hold
         self._held: deque[Mel] = deque()
         self._first = self._end = 0  # columns that are held
-        self._num_samples = 0  # heard, when the end has come
+        self.num_samples = 0
+        """Of the recording, at 16 kHz."""
         self._coming = self._heard()
         levels = [levels_of(columns) for columns in self._coming]
         self.levels: NDArray[np.float64] = np.concatenate(levels)
         """``(num_columns,)``, see :func:`levels_of`."""
-        self.num_samples = self._num_samples
-        """Of the recording, at 16 kHz."""
 
     @property
     def num_columns(self) -> int:
@@ -120,7 +119,7 @@ class MelReader:
         finally:
             if isinstance(blocks, Generator):
                 blocks.close()
-        self._num_samples = stream.num_samples
+        self.num_samples = stream.num_samples
         yield self._keep(stream.finish())
 
     def _keep(self, columns: Mel) -> Mel:
